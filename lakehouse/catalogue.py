@@ -1,0 +1,76 @@
+"""The raw catalogue contract: what a dump under ``raw/<entity>/date=YYYY-MM-DD/`` holds, one JSON object a line.
+
+A later dump of the same id replaces an earlier one; ids that appear only in events are kept and flagged downstream.
+"""
+
+from __future__ import annotations
+
+from datetime import date
+from typing import Annotated
+
+import msgspec
+from msgspec import Meta, Struct
+
+from lakehouse.events import ContractError, Country, Id, Millis, Text, UtcTime
+
+Unit = Annotated[float, Meta(ge=0, le=1)]
+
+
+class Acoustic(Struct, omit_defaults=True):
+    """Acoustic attributes in the ranges of the Spotify audio features (0..1, except key, loudness dB, tempo BPM)."""
+
+    danceability: Unit | None = None
+    energy: Unit | None = None
+    speechiness: Unit | None = None
+    acousticness: Unit | None = None
+    instrumentalness: Unit | None = None
+    liveness: Unit | None = None
+    valence: Unit | None = None
+    loudness: Annotated[float, Meta(ge=-80, le=10)] | None = None
+    tempo: Annotated[float, Meta(ge=0, le=400)] | None = None
+    key: Annotated[int, Meta(ge=-1, le=11)] | None = None
+    mode: Annotated[int, Meta(ge=0, le=1)] | None = None
+
+
+class Track(Struct, omit_defaults=True):
+    track_id: Id
+    title: Text | None = None
+    artist_id: Id | None = None
+    artist_name: Text | None = None
+    album_id: Id | None = None
+    genre: Text | None = None
+    subgenre: Text | None = None
+    duration_ms: Millis | None = None
+    release_date: date | None = None
+    acoustic: Acoustic = msgspec.field(default_factory=Acoustic)
+
+
+class Artist(Struct, omit_defaults=True):
+    artist_id: Id
+    name: Text | None = None
+    genre: Text | None = None
+    country: Country | None = None
+
+
+class User(Struct, omit_defaults=True):
+    user_id: Id
+    signed_up_at: UtcTime | None = None
+    birth_year: Annotated[int, Meta(ge=1900, le=2100)] | None = None
+    gender: Text | None = None
+    country: Country | None = None
+    plan: Text | None = None
+
+
+ENTITIES: dict[str, type[Struct]] = {"tracks": Track, "artists": Artist, "users": User}
+ENTITY_KEY = {"tracks": "track_id", "artists": "artist_id", "users": "user_id"}
+_decoders = {name: msgspec.json.Decoder(cls) for name, cls in ENTITIES.items()}
+
+
+def decode_entity(entity: str, line: bytes | str) -> Struct:
+    """Parse one catalogue line of ``entity`` ("tracks", "artists" or "users"); raises ContractError with the reason."""
+    try:
+        return _decoders[entity].decode(line)
+    except msgspec.ValidationError as error:
+        raise ContractError(f"breaks the contract: {error}") from None
+    except msgspec.DecodeError as error:
+        raise ContractError(f"broken JSON: {error}") from None
