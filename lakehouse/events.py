@@ -203,7 +203,7 @@ def decode_event(line: bytes | str, landing_date: date | None = None) -> Envelop
 def _check_times(event: Envelope, landing_date: date | None) -> None:
     if event.occurred_at < EARLIEST:
         raise ContractError(f"time out of range: occurred_at {event.occurred_at.isoformat()} is before 2000")
-    if event.occurred_at > event.received_at + CLOCK_SKEW:
+    if event.occurred_at - event.received_at > CLOCK_SKEW:
         raise ContractError(
             f"time out of range: occurred_at {event.occurred_at.isoformat()} is more than a day after "
             f"received_at {event.received_at.isoformat()}"

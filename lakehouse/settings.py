@@ -1,0 +1,114 @@
+"""One settings object for the whole platform, read from ``SOUNDLAKE_*`` variables and ``.env``.
+
+Laptop and cluster run the same code: only these values differ. See ``.env.example`` for the list with comments.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import secrets
+from functools import lru_cache
+from pathlib import Path
+
+from pydantic import Field, SecretStr, field_validator
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+
+class Settings(BaseSettings):
+    model_config = SettingsConfigDict(env_prefix="SOUNDLAKE_", env_file=".env", extra="ignore")
+
+    lake: str = Field("data/lake", description="local folder or s3://bucket/prefix that holds raw, bronze, silver, gold")
+    state: Path | None = Field(None, description="Dagster, MLflow and serving state; default <lake>/_soundlake if local")
+    cache: Path = Field(Path("~/.cache/soundlake"), description="downloaded Spark jars, shared by all lakes")
+    spark_master: str = "local[*]"
+    spark_memory: str = "3g"
+    spark_shuffle_partitions: int = Field(4, ge=1)
+    pseudonym_key: SecretStr | None = Field(None, description="key of the user pseudonyms; made once per lake if unset")
+    mlflow_uri: str | None = Field(None, description="MLflow tracking server; default SQLite under the state folder")
+    serving_address: str | None = Field(None, description="host:port (gRPC) of a model server; unset: embedded server")
+    serving_models: Path | None = Field(None, description="model base folder here; default <state>/serving")
+    serving_base_path: str | None = Field(None, description="the same folder as the model server sees it")
+    model_name: str = "recommender"
+    seed: int = 20260101
+
+    @field_validator("lake")
+    @classmethod
+    def _absolute(cls, value: str) -> str:
+        if "://" in value:
+            return value.rstrip("/")
+        return str(Path(value).expanduser().resolve())
+
+    @property
+    def lake_is_local(self) -> bool:
+        return "://" not in self.lake
+
+    @property
+    def state_dir(self) -> Path:
+        if self.state:
+            return self.state.expanduser().resolve()
+        if self.lake_is_local:
+            return Path(self.lake) / "_soundlake"
+        slug = re.sub(r"[^a-zA-Z0-9]+", "-", self.lake).strip("-")
+        return Path("~/.local/share/soundlake").expanduser() / slug
+
+    @property
+    def cache_dir(self) -> Path:
+        return self.cache.expanduser().resolve()
+
+    @property
+    def dagster_home(self) -> Path:
+        return self.state_dir / "dagster"
+
+    @property
+    def tracking_uri(self) -> str:
+        return self.mlflow_uri or f"sqlite:///{self.state_dir / 'mlflow' / 'mlflow.db'}"
+
+    @property
+    def artifact_dir(self) -> Path:
+        """Where MLflow keeps artefacts when no tracking server is set."""
+        return self.state_dir / "mlflow" / "artifacts"
+
+    @property
+    def models_dir(self) -> Path:
+        return (self.serving_models or self.state_dir / "serving").expanduser().resolve()
+
+    @property
+    def models_config(self) -> Path:
+        """The ModelServerConfig file that a model server reads at its start."""
+        return self.models_dir / "models.config"
+
+    def table_uri(self, table_name: str) -> str:
+        """Folder of a table, with the scheme that Spark wants."""
+        layer, _, name = table_name.partition(".")
+        base = self.lake.replace("s3://", "s3a://", 1)
+        return f"{base}/{layer}/{name}"
+
+    def pseudonym_key_bytes(self) -> bytes:
+        """The HMAC key of this lake's user pseudonyms (made once, mode 0600, if no key is set)."""
+        if self.pseudonym_key:
+            return self.pseudonym_key.get_secret_value().encode()
+        path = self.state_dir / "pseudonym.key"
+        if not path.exists():
+            path.parent.mkdir(parents=True, exist_ok=True)
+            temporary = path.with_suffix(f".{os.getpid()}")
+            temporary.touch(mode=0o600)
+            temporary.write_text(secrets.token_hex(32))
+            try:
+                os.link(temporary, path)  # first writer wins: a second key would split every user in two
+            except FileExistsError:
+                pass
+            temporary.unlink()
+        return path.read_text().encode()
+
+
+@lru_cache(maxsize=1)
+def get_settings() -> Settings:
+    return Settings()
+
+
+def use_lake(uri: str) -> Settings:
+    """Point this process and its children at another lake."""
+    os.environ["SOUNDLAKE_LAKE"] = Settings(lake=uri).lake
+    get_settings.cache_clear()
+    return get_settings()
