@@ -1,0 +1,194 @@
+"""Reading and writing the tables of a lake by their contracts.
+
+Every write is idempotent: the same rows offered again, or offered again after a kill, leave the same table.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from datetime import date
+from typing import TYPE_CHECKING
+
+from lakehouse.contract import Sensitivity, Table, Write
+from lakehouse.settings import Settings, get_settings
+
+if TYPE_CHECKING:
+    from delta.tables import DeltaTable
+    from pyspark.sql import DataFrame, SparkSession
+
+
+class ContractMismatch(ValueError):
+    """A DataFrame does not fit the table it is written to."""
+
+
+@dataclass(frozen=True)
+class WriteResult:
+    """What a write did; ``version`` is the Delta version after it, ``changed`` is False if there was nothing to do."""
+
+    version: int
+    inserted: int = 0
+    updated: int = 0
+    changed: bool = True
+
+
+class Lake:
+    """The tables under one lake folder, through one Spark session."""
+
+    def __init__(self, spark: SparkSession, settings: Settings | None = None):
+        self.spark = spark
+        self.settings = settings or get_settings()
+        self._ensured: set[str] = set()
+
+    # ------------------------------------------------------------------ reading
+    def uri(self, table: Table) -> str:
+        return self.settings.table_uri(table.name)
+
+    def exists(self, table: Table) -> bool:
+        from delta.tables import DeltaTable
+
+        return DeltaTable.isDeltaTable(self.spark, self.uri(table))
+
+    def read(self, table: Table, days: tuple[date, date] | None = None) -> DataFrame:
+        """All rows, or those whose ``run_partition`` lies in ``days`` (both ends included)."""
+        self.ensure(table)
+        frame = self.spark.read.format("delta").load(self.uri(table))
+        if days is None:
+            return frame
+        if table.run_partition is None:
+            raise ContractMismatch(f"{table.name} has no run_partition, so it can't be read by day")
+        return frame.where(f"{table.run_partition} BETWEEN DATE'{days[0]}' AND DATE'{days[1]}'")
+
+    def delta(self, table: Table) -> DeltaTable:
+        from delta.tables import DeltaTable
+
+        self.ensure(table)
+        return DeltaTable.forPath(self.spark, self.uri(table))
+
+    def version(self, table: Table) -> int:
+        return int(self.delta(table).history(1).collect()[0]["version"])
+
+    # ------------------------------------------------------------------ creating
+    def ensure(self, table: Table) -> None:
+        """Create the table if it is missing; add constraints that it does not have yet."""
+        if table.name in self._ensured:
+            return
+        from delta.tables import DeltaTable
+        from pyspark.sql.types import StructType
+
+        builder = DeltaTable.createIfNotExists(self.spark).location(self.uri(table)).comment(table.description)
+        for column, parsed in zip(table.columns, StructType.fromDDL(table.ddl()), strict=True):
+            mark = "" if column.sensitivity is Sensitivity.NONE else f" [{column.sensitivity.value}]"
+            builder = builder.addColumn(
+                column.name, parsed.dataType, nullable=column.nullable, comment=column.description + mark
+            )
+        if table.partition_by:
+            builder = builder.partitionedBy(*table.partition_by)
+        for key, value in self._properties(table).items():
+            builder = builder.property(key, value)
+        if not self.exists(table):
+            builder.execute()
+        self._constrain(table)
+        self._ensured.add(table.name)
+
+    def _properties(self, table: Table) -> dict[str, str]:
+        properties = {
+            "soundlake.table": table.name,
+            "soundlake.key": ",".join(table.key),
+            "soundlake.write": table.write.value,
+            **table.properties,
+        }
+        if table.retention_days:
+            properties["soundlake.retention_days"] = str(table.retention_days)
+        return properties
+
+    def _constrain(self, table: Table) -> None:
+        location = f"delta.`{self.uri(table)}`"
+        rows = self.spark.sql(f"SHOW TBLPROPERTIES {location}").collect()
+        have = {row["key"] for row in rows}
+        for name, sql in table.constraints().items():
+            if f"delta.constraints.{name}" not in have:
+                self.spark.sql(f"ALTER TABLE {location} ADD CONSTRAINT {name} CHECK ({sql})")
+
+    # ------------------------------------------------------------------ writing
+    def conform(self, table: Table, frame: DataFrame) -> DataFrame:
+        """The declared columns in their order and types; raises ContractMismatch that names a missing column."""
+        from pyspark.sql import functions as F
+        from pyspark.sql.types import StructType
+
+        missing = [name for name in table.column_names if name not in frame.columns]
+        if missing:
+            raise ContractMismatch(f"{table.name}: the frame lacks {', '.join(missing)}; it has {', '.join(frame.columns)}")
+        schema = StructType.fromDDL(table.ddl())
+        return frame.select(*(F.col(f.name).cast(f.dataType).alias(f.name) for f in schema))
+
+    def write(self, table: Table, frame: DataFrame) -> WriteResult:
+        """Write ``frame`` as the contract says."""
+        self.ensure(table)
+        frame = self.conform(table, frame)
+        if table.write is Write.REPLACE:
+            return self._replace(table, frame)
+        if table.write is Write.APPEND_ONCE:
+            return self._append_once(table, frame)
+        return self._merge(table, frame)
+
+    def _append(self, table: Table, frame: DataFrame) -> None:
+        frame.write.format("delta").mode("append").save(self.uri(table))
+
+    def _replace(self, table: Table, frame: DataFrame) -> WriteResult:
+        frame.write.format("delta").mode("overwrite").save(self.uri(table))
+        return self._result(table)
+
+    def _append_once(self, table: Table, frame: DataFrame) -> WriteResult:
+        """Rows of a source file that is already in the table are left out: one commit holds whole files only."""
+        have = self.read(table).select("source_file").distinct()
+        self._append(table, frame.join(have, "source_file", "left_anti").select(*table.column_names))
+        return self._result(table)
+
+    def _merge(self, table: Table, frame: DataFrame) -> WriteResult:
+        """One row a key: of several, and against the table, the largest ``newest_by`` wins (ties: the larger row)."""
+        from pyspark.sql import functions as F
+
+        frame = newest(frame, table.key, table.newest_by).persist()
+        try:
+            partition = next((name for name in table.partition_by if name not in table.key), None)
+            if partition is None:
+                touched, rows = None, frame.count()
+            else:
+                counts = frame.groupBy(partition).count().collect()
+                touched, rows = [row[partition] for row in counts], sum(row["count"] for row in counts)
+            if not rows:
+                return WriteResult(self.version(table), changed=False)
+            if self.read(table).limit(1).count() == 0:
+                self._append(table, frame)
+                return self._result(table)
+            condition = " AND ".join(f"t.{name} = s.{name}" for name in table.key)
+            if touched is not None:
+                days = ", ".join(f"DATE'{day}'" for day in sorted(touched))
+                condition = f"t.{partition} IN ({days}) AND {condition}"
+            merge = self.delta(table).alias("t").merge(frame.alias("s"), F.expr(condition))
+            if table.newest_by:
+                merge = merge.whenMatchedUpdateAll(F.expr(f"s.{table.newest_by} > t.{table.newest_by}"))
+            merge.whenNotMatchedInsertAll().execute()
+            return self._result(table)
+        finally:
+            frame.unpersist()
+
+    def _result(self, table: Table) -> WriteResult:
+        row = self.delta(table).history(1).collect()[0]
+        metrics = row["operationMetrics"] or {}
+        inserted = metrics.get("numTargetRowsInserted") or metrics.get("numOutputRows") or 0
+        return WriteResult(int(row["version"]), int(inserted), int(metrics.get("numTargetRowsUpdated") or 0))
+
+
+def newest(frame: DataFrame, key: Iterable[str], newest_by: str | None) -> DataFrame:
+    """One row a key, chosen without regard to the order of arrival."""
+    from pyspark.sql import Window
+    from pyspark.sql import functions as F
+
+    key = list(key)
+    order = [F.col(newest_by).desc()] if newest_by else []
+    others = [name for name in frame.columns if name not in key]
+    tie = F.xxhash64(*(F.col(name).cast("string") for name in others)) if others else F.lit(0)
+    window = Window.partitionBy(*key).orderBy(*order, tie)
+    return frame.withColumn("_rank", F.row_number().over(window)).where("_rank = 1").drop("_rank")

@@ -1,0 +1,94 @@
+"""Gold: what models and people read."""
+
+from __future__ import annotations
+
+from lakehouse.contract import Column, Sensitivity, Table, Write, between, one_of
+from lakehouse.tables.silver import ACOUSTIC_COLUMNS, TRACK_ID, USER_KEY
+
+PERSONAL = Sensitivity.PERSONAL
+_COUNT = between(0, None)
+
+INTERACTIONS = Table(
+    "gold.interactions",
+    "One row per listener and track: all that happened between them.",
+    columns=(
+        USER_KEY,
+        TRACK_ID,
+        Column("plays", "bigint", "plays", nullable=False, check=_COUNT),
+        Column("skips", "bigint", "plays skipped", nullable=False, check=_COUNT),
+        Column("completion", "double", "mean share heard, null if unknown", check=between(0, 1)),
+        Column("liked", "boolean", "last like or unlike was a like", nullable=False),
+        Column("playlist_adds", "bigint", "additions to playlists less removals, at least 0", nullable=False, check=_COUNT),
+        Column("first_at", "timestamp", "first act, UTC", nullable=False),
+        Column("last_at", "timestamp", "last act, UTC", nullable=False),
+    ),
+    key=("user_key", "track_id"),
+    write=Write.REPLACE,
+)
+
+SEQUENCES = Table(
+    "gold.sequences",
+    "One row per listener: all plays in their order, as the models read them.",
+    columns=(
+        USER_KEY,
+        Column("track_ids", "array<string>", "tracks played, oldest first", False, PERSONAL),
+        Column("occurred_at", "array<timestamp>", "when, UTC", False, PERSONAL),
+        Column("local_hours", "array<int>", "hour at the listener's place, null if unknown", False, PERSONAL),
+        Column("devices", "array<string>", "device of each play, null if unknown", False),
+        Column("plays", "bigint", "length of the sequence", nullable=False, check=between(1, None)),
+        Column("clock", "string", "synthetic: only the order is true", False, check=one_of("event", "synthetic")),
+    ),
+    key=("user_key",),
+    write=Write.REPLACE,
+)
+
+USER_FEATURES = Table(
+    "gold.user_features",
+    "One row per listener: how much, how, when and what.",
+    columns=(
+        USER_KEY,
+        Column("plays", "bigint", "plays", nullable=False, check=_COUNT),
+        Column("distinct_tracks", "bigint", "different tracks", nullable=False, check=_COUNT),
+        Column("distinct_artists", "bigint", "different artists, 0 if unknown", nullable=False, check=_COUNT),
+        Column("sessions", "bigint", "sessions", nullable=False, check=_COUNT),
+        Column("skip_rate", "double", "plays skipped / plays that say so", check=between(0, 1)),
+        Column("completion", "double", "mean share heard", check=between(0, 1)),
+        Column("repeat_rate", "double", "plays of a track played before / plays", False, check=between(0, 1)),
+        Column("likes", "bigint", "likes", nullable=False, check=_COUNT),
+        Column("top_artist_id", "string", "artist played most", sensitivity=PERSONAL),
+        Column("top_genre", "string", "genre played most", sensitivity=PERSONAL),
+        Column("main_device", "string", "device used most"),
+        Column("first_at", "timestamp", "first play, UTC", nullable=False, sensitivity=PERSONAL),
+        Column("last_at", "timestamp", "last play, UTC", nullable=False, sensitivity=PERSONAL),
+    ),
+    key=("user_key",),
+    write=Write.REPLACE,
+)
+
+TRACK_FEATURES = Table(
+    "gold.track_features",
+    "One row per track of the catalogue: what it is and how it is heard.",
+    columns=(
+        TRACK_ID,
+        Column("title", "string", "title"),
+        Column("artist_id", "string", "main artist"),
+        Column("artist_name", "string", "its name"),
+        Column("album_id", "string", "album"),
+        Column("genre", "string", "genre"),
+        Column("subgenre", "string", "genre one level below"),
+        Column("duration_ms", "bigint", "length, milliseconds", check=_COUNT),
+        *ACOUSTIC_COLUMNS,
+        Column("plays", "bigint", "plays", nullable=False, check=_COUNT),
+        Column("listeners", "bigint", "different listeners", nullable=False, check=_COUNT),
+        Column("skip_rate", "double", "plays skipped / plays that say so", check=between(0, 1)),
+        Column("likes", "bigint", "likes", nullable=False, check=_COUNT),
+        Column("plays_last_7d", "bigint", "plays in the 7 days before the lake's newest play", nullable=False, check=_COUNT),
+        Column("first_seen", "timestamp", "first play, UTC"),
+        Column("last_seen", "timestamp", "last play, UTC"),
+    ),
+    key=("track_id",),
+    write=Write.REPLACE,
+    min_rows=1,
+)
+
+TABLES = (INTERACTIONS, SEQUENCES, USER_FEATURES, TRACK_FEATURES)
