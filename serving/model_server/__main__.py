@@ -1,0 +1,122 @@
+"""`python -m serving.model_server`: flags named as those of `tensorflow_model_server`."""
+
+from __future__ import annotations
+
+import argparse
+import logging
+import os
+import signal
+import sys
+import threading
+from pathlib import Path
+
+LOGGER = logging.getLogger("serving.model_server")
+READY = "soundlake model server ready"
+
+
+def _boolean(text: str) -> bool:
+    if text.lower() not in ("true", "false", "1", "0"):
+        raise argparse.ArgumentTypeError(f"{text!r} is neither true nor false")
+    return text.lower() in ("true", "1")
+
+
+def _mount(text: str) -> tuple[str, str]:
+    prefix, separator, folder = text.partition("=")
+    if not (prefix and separator and folder):
+        raise argparse.ArgumentTypeError(f"{text!r} is not of the form SERVER_PREFIX=LOCAL_FOLDER")
+    return prefix, folder
+
+
+def parser() -> argparse.ArgumentParser:
+    """The command line."""
+    flags = argparse.ArgumentParser(prog="python -m serving.model_server", description=__doc__)
+    flags.add_argument("--model_config_file", type=Path, required=True, help="ModelServerConfig in text format")
+    flags.add_argument("--host", default="127.0.0.1", help="address to listen on (default: this machine only)")
+    flags.add_argument("--port", type=int, default=8500, help="gRPC port; 0: choose a free one")
+    flags.add_argument("--rest_api_port", type=int, default=8501, help="REST port; 0: choose a free one")
+    flags.add_argument("--file_system_poll_wait_seconds", type=float, default=1.0, help="0 or less: no polling")
+    flags.add_argument(
+        "--allow_version_labels_for_unavailable_models",
+        type=_boolean,
+        nargs="?",
+        const=True,
+        default=False,
+        help="accept new labels for versions still to be loaded; needed to start with labels in the configuration",
+    )
+    flags.add_argument("--tensorflow_intra_op_parallelism", type=int, default=1, help="threads inside one operation")
+    flags.add_argument("--tensorflow_inter_op_parallelism", type=int, default=2, help="operations run at once")
+    flags.add_argument("--grpc_workers", type=int, default=8, help="gRPC requests answered at once")
+    flags.add_argument(
+        "--mount",
+        type=_mount,
+        action="append",
+        default=[],
+        metavar="PREFIX=FOLDER",
+        help="serve base paths that start with PREFIX from FOLDER (as a container's volume)",
+    )
+    flags.add_argument("--stop_with_parent", action="store_true", help="stop when the starting process has gone")
+    return flags
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Serve until SIGTERM or SIGINT; returns the exit status."""
+    options = parser().parse_args(arguments)
+    logging.basicConfig(level=logging.INFO, stream=sys.stderr, format="%(asctime)s %(levelname)s %(message)s")
+    stop = threading.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda *_: stop.set())
+    if options.stop_with_parent:
+        threading.Thread(target=_watch_parent, args=(os.getppid(), stop), daemon=True).start()
+
+    import tensorflow as tf
+
+    from serving.config import ConfigError, load_server_config
+    from serving.model_server.errors import ServingError
+    from serving.model_server.manager import ModelManager
+
+    tf.config.threading.set_intra_op_parallelism_threads(options.tensorflow_intra_op_parallelism)
+    tf.config.threading.set_inter_op_parallelism_threads(options.tensorflow_inter_op_parallelism)
+    manager = ModelManager(
+        options.file_system_poll_wait_seconds,
+        options.allow_version_labels_for_unavailable_models,
+        dict(options.mount),
+    )
+    try:
+        manager.reload(load_server_config(options.model_config_file), lambda: not stop.is_set(), starting=True)
+        return _serve(options, manager, stop)
+    except (ServingError, ConfigError, OSError, RuntimeError) as error:
+        print(f"Failed to start server. Error: {error}", file=sys.stderr, flush=True)
+        return 1
+    finally:
+        manager.close()
+
+
+def _serve(options: argparse.Namespace, manager, stop: threading.Event) -> int:
+    from serving.model_server.grpc_api import start_grpc
+    from serving.model_server.metrics import Metrics
+    from serving.model_server.rest_api import start_rest
+
+    metrics = Metrics()
+    rest, rest_port = start_rest(manager, metrics, options.host, options.rest_api_port)
+    server, port = start_grpc(manager, metrics, options.host, options.port, options.grpc_workers)
+    print(f"{READY} grpc={options.host}:{port} rest={options.host}:{rest_port}", flush=True)
+    stop.wait()
+    LOGGER.info("stopping")
+    rest.shutdown()
+    rest.server_close()
+    server.stop(grace=2).wait()
+    return 0
+
+
+def _watch_parent(parent: int, stop: threading.Event) -> None:
+    while not stop.wait(0.5):
+        if os.getppid() != parent:
+            stop.set()
+
+
+if __name__ == "__main__":
+    # Without the interpreter's tear-down: TensorFlow's threads may outlive it and crash.
+    status = main()
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(status)

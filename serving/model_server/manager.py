@@ -1,0 +1,278 @@
+"""Loads, serves and unloads model versions as configuration and file system ask for."""
+
+from __future__ import annotations
+
+import logging
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import grpc
+
+from serving.model_server.configuration import Labels, check_config, resolve_labels
+from serving.model_server.errors import ServingError, as_serving_error, invalid_argument, not_found
+from serving.model_server.servable import Servable
+from serving.model_server.state import State, VersionEntry, next_action
+from serving.model_server.storage import aspired_folders, map_mounts, version_folders
+from serving.model_server.warmup import replay_warmup
+
+LOGGER = logging.getLogger(__name__)
+
+
+def load_servable(path: Path, version: int) -> Servable:
+    """Load a SavedModel and replay its warm-up."""
+    servable = Servable(path)
+    replay_warmup(servable, version)
+    return servable
+
+
+class ModelManager:
+    """The models of one server. One thread loads and unloads; any number of threads ask.
+
+    Args:
+        poll_wait_seconds: how often the file system is looked at for new versions; 0 or less: only on `reload`.
+        allow_unavailable_labels: let a new label name a version that is not loaded yet.
+        mounts: path prefixes of configurations -> local folders.
+        load: how a version is loaded, `(folder, version) -> Servable`.
+    """
+
+    def __init__(
+        self,
+        poll_wait_seconds: float = 1.0,
+        allow_unavailable_labels: bool = False,
+        mounts: dict[str, str] | None = None,
+        load: Callable[[Path, int], Servable] = load_servable,
+    ):
+        self._poll_wait = poll_wait_seconds if poll_wait_seconds > 0 else None
+        self._allow_unavailable_labels = allow_unavailable_labels
+        self._mounts = dict(mounts or {})
+        self._load = load
+        self._changed = threading.Condition()
+        self._reloading = threading.Lock()
+        self._config = None
+        self._labels: Labels = {}
+        self._entries: dict[str, dict[int, VersionEntry]] = {}
+        self._wake = self._stopped = False
+        self._worker = threading.Thread(target=self._run, name="model-loader", daemon=True)
+        self._worker.start()
+
+    # Configuration
+
+    def reload(self, config, keep_waiting: Callable[[], bool] = lambda: True, *, starting: bool = False) -> None:
+        """Take a new `ModelServerConfig`, and wait until each model new in it has a version AVAILABLE.
+
+        Versions of models known before are loaded in the background: ask for their status. Waiting stops when
+        `keep_waiting` says so (the caller has gone). With `starting`, a model without any version folder is not
+        waited for. Raises INVALID_ARGUMENT or FAILED_PRECONDITION with nothing changed, UNKNOWN when a new model
+        did not load (the configuration is in force then, as in TensorFlow Serving: send another one).
+        """
+        with self._reloading:
+            check_config(config)
+            with self._changed:
+                self._labels = resolve_labels(config, self._labels, self._entries, self._allow_unavailable_labels)
+                known = {model.name for model in self._config.model_config_list.config} if self._config else set()
+                self._config = config
+            self._aspire()
+            new = [model.name for model in config.model_config_list.config if model.name not in known]
+            if starting:
+                new = [name for name in new if self._entries.get(name)]
+            self._wait_for_models(new, keep_waiting)
+
+    def _wait_for_models(self, names: list[str], keep_waiting: Callable[[], bool]) -> None:
+        with self._changed:
+            while waiting := [name for name in names if not self._settled(name)]:
+                if self._stopped or not keep_waiting():
+                    raise ServingError(
+                        grpc.StatusCode.UNKNOWN, f"stopped waiting for models to load: {', '.join(waiting)}"
+                    )
+                self._changed.wait(timeout=0.2)
+            failed = [name for name in names if not self._serving(name)]
+            if failed:
+                reasons = ", ".join(
+                    f"{{{{name: {name} version: {entry.version}}} due to error: {entry.error_message}}}"
+                    for name in failed
+                    for entry in self._entries[name].values()
+                    if entry.aspired
+                )
+                raise ServingError(
+                    grpc.StatusCode.UNKNOWN, f"{len(failed)} model(s) did not become available: {{{reasons}}}"
+                )
+
+    def _serving(self, name: str) -> bool:
+        return any(entry.state is State.AVAILABLE for entry in self._entries.get(name, {}).values())
+
+    def _settled(self, name: str) -> bool:
+        aspired = [entry for entry in self._entries.get(name, {}).values() if entry.aspired]
+        return self._serving(name) or (bool(aspired) and all(entry.state is State.END for entry in aspired))
+
+    # Requests
+
+    @contextmanager
+    def servable(self, model_spec) -> Iterator[tuple[int, Servable]]:
+        """The version and the loaded model that `model_spec` names; it stays loaded inside the `with`.
+
+        Raises INVALID_ARGUMENT without a name or for an unknown label, NOT_FOUND when it is not being served.
+        """
+        with self._changed:
+            entry = self._find(model_spec)
+            entry.in_flight += 1
+            servable = entry.servable
+        try:
+            yield entry.version, servable
+        finally:
+            with self._changed:
+                entry.in_flight -= 1
+                if entry.state is State.UNLOADING and entry.in_flight == 0:
+                    self._finish_unload(model_spec.name, entry)
+
+    def _find(self, model_spec) -> VersionEntry:
+        if not model_spec.name:
+            raise invalid_argument("ModelSpec has no name specified.")
+        serving = {
+            version: entry
+            for version, entry in self._entries.get(model_spec.name, {}).items()
+            if entry.state is State.AVAILABLE
+        }
+        version = self._version_of(model_spec)
+        if version is None:
+            if not serving:
+                raise not_found(f"Servable not found for request: Latest({model_spec.name})")
+            return serving[max(serving)]
+        if version not in serving:
+            raise not_found(f"Servable not found for request: Specific({model_spec.name}, {version})")
+        return serving[version]
+
+    def _version_of(self, model_spec) -> int | None:
+        choice = model_spec.WhichOneof("version_choice")
+        if choice == "version":
+            return model_spec.version.value
+        if choice == "version_label":
+            labels = self._labels.get(model_spec.name, {})
+            if model_spec.version_label not in labels:
+                raise invalid_argument(f"Unrecognized servable version label: {model_spec.version_label}")
+            return labels[model_spec.version_label]
+        return None
+
+    def status(self, model_spec) -> list[tuple[int, State, int, str]]:
+        """(version, state, error code, error message) of the versions `model_spec` names, highest first."""
+        with self._changed:
+            entries = self._entries.get(model_spec.name, {})
+            version = self._version_of(model_spec)
+            if version is not None and version not in entries:
+                raise not_found(f"Could not find version {version} of model {model_spec.name}")
+            if not entries:
+                raise not_found(f"Could not find any versions of model {model_spec.name}")
+            chosen = sorted(entries, reverse=True) if version is None else [version]
+            return [(v, entries[v].state, entries[v].error_code, entries[v].error_message) for v in chosen]
+
+    # Loading and unloading
+
+    def _aspire(self) -> None:
+        """Look at the file system and mark which versions are wanted; wake the loader."""
+        with self._changed:
+            config = self._config
+        if config is None:
+            return
+        wanted: dict[str, dict[int, Path]] = {}
+        for model in config.model_config_list.config:
+            base = map_mounts(model.base_path, self._mounts)
+            try:
+                wanted[model.name] = aspired_folders(version_folders(base), model.model_version_policy, model.name)
+            except OSError as error:
+                # As in TensorFlow Serving: what is loaded stays when the folder cannot be read.
+                LOGGER.warning("could not look into base path %s of model %s: %s", base, model.name, error)
+        named = {model.name for model in config.model_config_list.config}
+        with self._changed:
+            if config is not self._config:
+                return
+            for name in self._entries.keys() - named:
+                self._mark(name, {})
+            for name, folders in wanted.items():
+                self._mark(name, folders)
+            self._wake = True
+            self._changed.notify_all()
+
+    def _mark(self, name: str, folders: dict[int, Path]) -> None:
+        entries = self._entries.setdefault(name, {}) if folders else self._entries.get(name, {})
+        for version, folder in folders.items():
+            entry = entries.get(version)
+            # A version that failed is tried again only after it had been taken out of the configuration.
+            if entry is None or (entry.state is State.END and not entry.aspired):
+                entries[version] = VersionEntry(version, str(folder))
+            else:
+                entry.aspired = True
+        for version in entries.keys() - folders.keys():
+            entries[version].aspired = False
+            if entries[version].state is State.START:
+                entries[version].end()
+
+    def _run(self) -> None:
+        while True:
+            with self._changed:
+                self._changed.wait_for(lambda: self._wake or self._stopped, timeout=self._poll_wait)
+                if self._stopped:
+                    return
+                poll, self._wake = not self._wake, False
+            try:
+                if poll:
+                    self._aspire()
+                self._settle()
+            except Exception:
+                LOGGER.exception("the model loader met an error; it goes on")
+
+    def _settle(self) -> None:
+        """Load and unload until every model is as wanted."""
+        for name in list(self._entries):
+            while not self._stopped:
+                with self._changed:
+                    action = next_action(list(self._entries[name].values()))
+                    if action is None:
+                        break
+                    kind, entry = action
+                    if kind == "unload":
+                        self._start_unload(name, entry)
+                        continue
+                    entry.state = State.LOADING
+                    self._changed.notify_all()
+                self._load_entry(name, entry)
+
+    def _load_entry(self, name: str, entry: VersionEntry) -> None:
+        LOGGER.info("loading version %d of model %s from %s", entry.version, name, entry.path)
+        try:
+            servable = self._load(Path(entry.path), entry.version)
+        except Exception as error:
+            failure = as_serving_error(error)
+            LOGGER.error("version %d of model %s did not load: %s", entry.version, name, failure.message)
+            with self._changed:
+                entry.end(failure.number, failure.message)
+                self._changed.notify_all()
+            return
+        with self._changed:
+            entry.servable, entry.state = servable, State.AVAILABLE
+            self._changed.notify_all()
+        LOGGER.info("version %d of model %s is available", entry.version, name)
+
+    def _start_unload(self, name: str, entry: VersionEntry) -> None:
+        entry.state = State.UNLOADING
+        if entry.in_flight == 0:
+            self._finish_unload(name, entry)
+
+    def _finish_unload(self, name: str, entry: VersionEntry) -> None:
+        entry.end()
+        LOGGER.info("version %d of model %s is unloaded", entry.version, name)
+        self._changed.notify_all()
+
+    def close(self) -> None:
+        """Stop loading; requests under way finish with the model they hold."""
+        with self._changed:
+            self._stopped = True
+            self._changed.notify_all()
+        self._worker.join()
+
+
+def read_reload_request(request):
+    """The `ModelServerConfig` of a `ReloadConfigRequest`; a list of models is the one kind that may be reloaded."""
+    if request.config.WhichOneof("config") != "model_config_list":
+        raise invalid_argument("ServerModelConfig type not supported by HandleReloadConfigRequest.")
+    return request.config

@@ -1,0 +1,204 @@
+"""Recommendations for a person: what, how good, and why, in words.
+
+Reasons come from the model itself: the signature `explain` splits a track's score into one share per play of the
+history. Facts (same artist, same genre, popular this week) are looked up, never guessed.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+
+from serving.client import ModelClient, as_text
+from serving.errors import ModelNotServed
+
+PLAY, SAME_ARTIST, SAME_GENRE, POPULAR = "play", "same_artist", "same_genre", "popular"
+MAX_PLAYS = 2
+TrackInfo = Mapping[str, Mapping[str, Any]]
+
+
+@dataclass(frozen=True)
+class Reason:
+    """One reason: kind `play` (a track of the history, with its share of the score, 0 to 1) or a fact."""
+
+    kind: str
+    text: str
+    track_id: str | None = None
+    share: float | None = None
+
+
+@dataclass(frozen=True)
+class Recommendation:
+    """One recommended track; title and artist are None where the catalogue has none."""
+
+    track_id: str
+    title: str | None
+    artist: str | None
+    score: float
+    reasons: tuple[Reason, ...] = ()
+    sentence: str = ""
+
+
+@dataclass(frozen=True)
+class Recommendations:
+    """A list of recommendations, best first, and the version of the model that gave it."""
+
+    model: str
+    version: int
+    items: list[Recommendation] = field(default_factory=list)
+
+    def __iter__(self) -> Iterator[Recommendation]:
+        return iter(self.items)
+
+    def __len__(self) -> int:
+        return len(self.items)
+
+    def __getitem__(self, index: int) -> Recommendation:
+        return self.items[index]
+
+
+def recommend(
+    client: ModelClient,
+    name: str,
+    history: Sequence[str],
+    exclude: Collection[str] = (),
+    k: int = 10,
+    hour: int = -1,
+    device: str = "",
+    track_info: TrackInfo | None = None,
+    *,
+    popular: Collection[str] = (),
+    label: str | None = None,
+    timeout: float | None = None,
+) -> Recommendations:
+    """Ask the model `name` for `k` tracks after `history` and say why each was chosen.
+
+    Args:
+        history: track ids, oldest first; ids the model does not know are ignored. May be empty.
+        exclude: track ids never to return.
+        hour: local hour 0 to 23, -1 when unknown.
+        device: device type, "" when unknown.
+        track_info: track id -> {"title", "artist", "artist_id", "genre"}; every part may be missing.
+        popular: ids of the tracks most played this week.
+        label: version label such as "stable"; the server's latest version when None.
+
+    Raises a `ModelServerError` when the server cannot answer. Reasons are left out when the answering version was
+    unloaded before they could be asked for.
+    """
+    if k < 1:
+        raise ValueError(f"k: {k} is below 1")
+    context = {
+        "history": _strings([list(history) or [""]]),
+        "hour": np.array([hour], np.int32),
+        "device": _strings([device]),
+    }
+    inputs = {**context, "exclude": _strings([list(exclude) or [""]]), "k": np.int32(k)}
+    answer = client.ask(name, inputs, "recommend", label=label, timeout=timeout)
+    tracks = [
+        (track_id, float(score))
+        for track_id, score in zip(as_text(answer.outputs["track_ids"])[0], answer.outputs["scores"][0], strict=True)
+        if track_id
+    ]
+    candidates = [track_id for track_id, _ in tracks]
+    shares = _explain(client, name, answer.version, context, candidates, timeout)
+    writer = _ReasonWriter(list(history), track_info or {}, frozenset(popular))
+    return Recommendations(
+        name,
+        answer.version,
+        [writer.recommendation(track_id, score, shares[i]) for i, (track_id, score) in enumerate(tracks)],
+    )
+
+
+def _strings(values: list) -> np.ndarray:
+    return np.array(values, dtype=object)
+
+
+def _explain(
+    client: ModelClient, name: str, version: int, context: dict, candidates: list[str], timeout: float | None
+) -> np.ndarray:
+    """Contributions [C, L+1] by the same version that answered; zeros when it has gone meanwhile."""
+    empty = np.zeros((len(candidates), context["history"].shape[1] + 1), np.float32)
+    if not candidates:
+        return empty
+    inputs = {**context, "candidates": _strings([candidates])}
+    try:
+        return client.predict(name, inputs, "explain", version=version, timeout=timeout)["contributions"][0]
+    except ModelNotServed:
+        return empty
+
+
+class _ReasonWriter:
+    """Turns shares and catalogue entries into reasons and a sentence, for one person's history."""
+
+    def __init__(self, history: list[str], track_info: TrackInfo, popular: frozenset[str]):
+        self._history, self._info, self._popular = history, track_info, popular
+
+    def recommendation(self, track_id: str, score: float, contributions: np.ndarray) -> Recommendation:
+        plays = self._plays(track_id, contributions)
+        facts = self._facts(track_id)
+        info = self._info.get(track_id, {})
+        return Recommendation(
+            track_id,
+            info.get("title") or None,
+            info.get("artist") or None,
+            score,
+            (*plays, *facts),
+            self._sentence(plays, facts),
+        )
+
+    def _plays(self, track_id: str, contributions: np.ndarray) -> list[Reason]:
+        """The plays that raised the score most; repeated plays of a track count together."""
+        total: dict[str, float] = {}
+        for played, value in zip(self._history, contributions[: len(self._history)], strict=False):
+            if played and played != track_id:
+                total[played] = total.get(played, 0.0) + float(value)
+        positive = sum(float(value) for value in contributions if value > 0)
+        best = sorted((item for item in total.items() if item[1] > 0), key=lambda item: -item[1])[:MAX_PLAYS]
+        return [
+            Reason(PLAY, f"you played {self._named(played)}", played, min(value / positive, 1.0))
+            for played, value in best
+        ]
+
+    def _facts(self, track_id: str) -> list[Reason]:
+        facts = []
+        artist = self._artist_key(track_id)
+        if artist and any(self._artist_key(played) == artist for played in self._history if played != track_id):
+            who = self._info[track_id].get("artist") or artist
+            facts.append(Reason(SAME_ARTIST, f"you listen to {who}"))
+        genre = self._info.get(track_id, {}).get("genre")
+        if genre and any(self._info.get(played, {}).get("genre") == genre for played in self._history):
+            facts.append(Reason(SAME_GENRE, f"you listen to {genre}"))
+        if track_id in self._popular:
+            facts.append(Reason(POPULAR, "popular this week"))
+        return facts
+
+    def _artist_key(self, track_id: str) -> str | None:
+        info = self._info.get(track_id, {})
+        return info.get("artist_id") or info.get("artist") or None
+
+    def _title(self, track_id: str) -> str:
+        return self._info.get(track_id, {}).get("title") or track_id
+
+    def _named(self, track_id: str) -> str:
+        artist = self._info.get(track_id, {}).get("artist")
+        return f"{self._title(track_id)} by {artist}" if artist else self._title(track_id)
+
+    def _sentence(self, plays: list[Reason], facts: list[Reason]) -> str:
+        if plays:
+            return f"Because you played {self._play_names([play.track_id for play in plays])}."
+        kinds = {fact.kind: fact.text for fact in facts}
+        for kind in (SAME_ARTIST, SAME_GENRE):
+            if kind in kinds:
+                return f"Because {kinds[kind]}."
+        if POPULAR in kinds:
+            return "Popular with listeners this week."
+        return "Chosen for its overall popularity and the moment, not for one particular play."
+
+    def _play_names(self, ids: list[str]) -> str:
+        artists = {self._info.get(track_id, {}).get("artist") for track_id in ids}
+        if len(ids) > 1 and len(artists) == 1 and None not in artists and "" not in artists:
+            return f"{' and '.join(self._title(track_id) for track_id in ids)} by {artists.pop()}"
+        return " and ".join(self._named(track_id) for track_id in ids)
