@@ -20,10 +20,12 @@ _PENDING = ("START", "LOADING")
 _CHANNEL_OPTIONS = [
     ("grpc.max_receive_message_length", -1),
     ("grpc.max_send_message_length", -1),
-    # A server that was restarted is met again within two seconds.
-    ("grpc.initial_reconnect_backoff_ms", 200),
-    ("grpc.max_reconnect_backoff_ms", 2000),
+    # A server that was restarted is met again within half a second.
+    ("grpc.initial_reconnect_backoff_ms", 100),
+    ("grpc.max_reconnect_backoff_ms", 500),
 ]
+# How long a call waits for a connection that was lost, before it says that nothing answers.
+_RECONNECT_S = 0.8
 
 
 @dataclass(frozen=True)
@@ -231,8 +233,19 @@ class ModelClient:
             spec.version_label = label
 
     def _call(self, method: str, request, timeout: float | None = None):
+        call, timeout = self._stub(method), timeout or self.timeout
         try:
-            return self._stub(method)(request, timeout=timeout or self.timeout)
+            return call(request, timeout=timeout)
+        except grpc.RpcError as error:
+            if error.code() is not grpc.StatusCode.UNAVAILABLE:
+                raise translate(self.address, error) from error
+            lost = error
+        # The connection may be that of a server that has been restarted since. Every call here may be repeated.
+        try:
+            grpc.channel_ready_future(self._channel).result(timeout=min(timeout, _RECONNECT_S))
+            return call(request, timeout=timeout)
+        except grpc.FutureTimeoutError:
+            raise translate(self.address, lost) from lost
         except grpc.RpcError as error:
             raise translate(self.address, error) from error
 

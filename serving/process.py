@@ -54,11 +54,10 @@ class ServerProcess:
         self.config_file = Path(config_file)
         self.log_file = Path(log_file) if log_file else None
         self.address = self.rest_address = ""
+        self._port, self._rest_port = port, rest_port
         self._flags = [
             f"--model_config_file={self.config_file}",
             f"--host={host}",
-            f"--port={port}",
-            f"--rest_api_port={rest_port}",
             f"--file_system_poll_wait_seconds={poll_wait_seconds}",
             "--allow_version_labels_for_unavailable_models=true",
             *(f"--mount={prefix}={folder}" for prefix, folder in (mounts or {}).items()),
@@ -84,7 +83,7 @@ class ServerProcess:
         with self.log_file.open("ab") as log:
             offset = log.tell()
             self._process = subprocess.Popen(
-                [sys.executable, "-m", "serving.model_server", *self._flags],
+                [sys.executable, "-m", "serving.model_server", *self._flags, *self._ports()],
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=subprocess.STDOUT,
@@ -98,6 +97,12 @@ class ServerProcess:
             self.stop()
             raise
         return self
+
+    def _ports(self) -> list[str]:
+        """Flags of the ports; a server that is started again keeps those it had, so that clients find it."""
+        port = self.address.rpartition(":")[2] or self._port
+        rest_port = self.rest_address.rpartition(":")[2] or self._rest_port
+        return [f"--port={port}", f"--rest_api_port={rest_port}"]
 
     def _wait_ready(self, offset: int) -> tuple[str, str]:
         deadline = time.monotonic() + self._start_timeout

@@ -151,7 +151,7 @@ def _leaf(value: Any, dtype: np.dtype) -> Any:
     if kind == "b" and isinstance(value, bool):
         return value
     if kind in FLOAT_KINDS and number:
-        limit = np.finfo(dtype).max
+        limit = float(np.finfo(dtype).max)
         if math.isfinite(value) and abs(value) > limit:
             raise invalid_argument(f"Cannot convert JSON value: {value} to {dtype} without loss of precision.")
         return value

@@ -63,9 +63,11 @@ class ModelManager:
         """Take a new `ModelServerConfig`, and wait until each model new in it has a version AVAILABLE.
 
         Versions of models known before are loaded in the background: ask for their status. Waiting stops when
-        `keep_waiting` says so (the caller has gone). With `starting`, a model without any version folder is not
-        waited for. Raises INVALID_ARGUMENT or FAILED_PRECONDITION with nothing changed, UNKNOWN when a new model
-        did not load (the configuration is in force then, as in TensorFlow Serving: send another one).
+        `keep_waiting` says so (the caller has gone). With `starting`, all versions are waited for (one may fail
+        where another serves), and a model without any version folder is not.
+
+        Raises INVALID_ARGUMENT or FAILED_PRECONDITION with nothing changed, UNKNOWN when a new model did not load
+        (the configuration is in force then, as in TensorFlow Serving: send another one).
         """
         with self._reloading:
             check_config(config)
@@ -77,11 +79,11 @@ class ModelManager:
             new = [model.name for model in config.model_config_list.config if model.name not in known]
             if starting:
                 new = [name for name in new if self._entries.get(name)]
-            self._wait_for_models(new, keep_waiting)
+            self._wait_for_models(new, keep_waiting, starting)
 
-    def _wait_for_models(self, names: list[str], keep_waiting: Callable[[], bool]) -> None:
+    def _wait_for_models(self, names: list[str], keep_waiting: Callable[[], bool], all_versions: bool) -> None:
         with self._changed:
-            while waiting := [name for name in names if not self._settled(name)]:
+            while waiting := [name for name in names if not self._settled(name, all_versions)]:
                 if self._stopped or not keep_waiting():
                     raise ServingError(
                         grpc.StatusCode.UNKNOWN, f"stopped waiting for models to load: {', '.join(waiting)}"
@@ -102,9 +104,10 @@ class ModelManager:
     def _serving(self, name: str) -> bool:
         return any(entry.state is State.AVAILABLE for entry in self._entries.get(name, {}).values())
 
-    def _settled(self, name: str) -> bool:
-        aspired = [entry for entry in self._entries.get(name, {}).values() if entry.aspired]
-        return self._serving(name) or (bool(aspired) and all(entry.state is State.END for entry in aspired))
+    def _settled(self, name: str, all_versions: bool) -> bool:
+        states = [entry.state for entry in self._entries.get(name, {}).values() if entry.aspired]
+        done = bool(states) and all(state in (State.AVAILABLE, State.END) for state in states)
+        return done or (not all_versions and self._serving(name))
 
     # Requests
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 import os
 import shutil
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -13,16 +14,6 @@ from tiny_model import export_model
 from serving.client import ModelClient
 from serving.config import ModelConfig, empty_server_config, save_server_config, with_model
 from serving.process import ServerProcess
-
-
-@pytest.fixture(scope="session")
-def exported(tmp_path_factory) -> Path:
-    """A folder with the exported versions 1 to 3; copy from it, do not change it."""
-    folder = tmp_path_factory.mktemp("exported")
-    for version in (1, 2, 3):
-        export_model(folder, version)
-    return folder
-
 
 _NUMBERS = itertools.count(1)
 
@@ -52,10 +43,32 @@ class World:
 
 
 @pytest.fixture(scope="session")
-def shared_server(tmp_path_factory):
+def exported(tmp_path_factory) -> Path:
+    """A folder with the exported versions 1 to 3; copy from it, do not change it."""
+    folder = tmp_path_factory.mktemp("exported")
+    for version in (1, 2, 3):
+        export_model(folder, version)
+    return folder
+
+
+@pytest.fixture(scope="session")
+def starting_server(tmp_path_factory):
+    """The shared server on its way up: its TensorFlow loads while this process exports models."""
     folder = tmp_path_factory.mktemp("server")
-    with ServerProcess(folder / "models.config", log_file=folder / "server.log", poll_wait_seconds=0.1) as server:
-        yield server
+    server = ServerProcess(
+        folder / "models.config",
+        log_file=folder / "server.log",
+        poll_wait_seconds=0.1,
+        mounts={"/mount": str(tmp_path_factory.getbasetemp())},
+    )
+    with ThreadPoolExecutor(1) as pool:
+        yield pool.submit(server.start)
+    server.stop()
+
+
+@pytest.fixture(scope="session")
+def shared_server(starting_server, exported) -> ServerProcess:
+    return starting_server.result()
 
 
 @pytest.fixture(scope="session")
