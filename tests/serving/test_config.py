@@ -76,7 +76,10 @@ def test_replacing_a_model_keeps_what_the_view_does_not_know():
     [
         ({"name": ""}, "name: a model needs a name"),
         ({"versions": ()}, "versions of model m: the policy 'specific' needs at least one"),
-        ({"labels": {"stable": 9}}, r"label 'stable' of model m names version 9, which is not among its versions \[1\]"),
+        (
+            {"labels": {"stable": 9}},
+            r"label 'stable' of model m names version 9, which is not among its versions \[1\]",
+        ),
         ({"policy": "newest"}, "'newest' is none of specific, latest, all"),
         ({"policy": "latest"}, "only the policy 'specific' takes them"),
         ({"versions": (), "policy": "latest", "num_versions": 0}, "num_versions of model m: 0 is below 1"),

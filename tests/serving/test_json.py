@@ -76,7 +76,12 @@ def test_values_that_do_not_fit_their_type():
 
 @pytest.mark.parametrize(
     ("body", "words"),
-    [(b"", "The document is empty"), (b"{", "JSON Parse error"), (b"[1]", "Is not object"), (b"\xff", "JSON Parse error")],
+    [
+        (b"", "The document is empty"),
+        (b"{", "JSON Parse error"),
+        (b"[1]", "Is not object"),
+        (b"\xff", "JSON Parse error"),
+    ],
 )
 def test_bodies_that_are_no_object(body, words):
     with pytest.raises(ServingError, match=words):
