@@ -88,7 +88,7 @@ class Table:
     run_partition: str | None = None  # column that a daily Dagster partition selects
     retention_days: int | None = None
     min_rows: int = 0
-    properties: dict[str, str] = field(default_factory=dict)
+    properties: dict[str, str] = field(default_factory=dict, hash=False)
 
     def __post_init__(self) -> None:
         names = [c.name for c in self.columns]

@@ -12,9 +12,13 @@ from dataclasses import dataclass, field
 from datetime import date
 from typing import TYPE_CHECKING
 
+from pyspark.accumulators import Accumulator, AccumulatorParam
+
+from lakehouse import delta_log
 from lakehouse.catalogue import ENTITIES
 from lakehouse.lake import Lake
 from lakehouse.parse import CATALOGUE_SCHEMA, EVENT_SCHEMA, FAULT_SCHEMA, RawFile, parse
+from lakehouse.settings import Settings
 from lakehouse.storage import storage_for
 from lakehouse.tables.bronze import CATALOGUE, EVENTS, FILES, QUARANTINE
 
@@ -62,30 +66,26 @@ def list_raw(lake_uri: str, entities: Iterable[str] | None = None, days: tuple[d
     return sorted(found, key=lambda f: (f.file.landing_date, f.file.path))
 
 
-def read_ledger(lake_uri: str, storage_options: dict[str, str] | None = None) -> dict[str, str]:
+def read_ledger(settings: Settings) -> dict[str, str]:
     """path -> version of every file that has been ingested, without starting Spark."""
-    from deltalake import DeltaTable
-    from deltalake.exceptions import TableNotFoundError
-
-    try:
-        table = DeltaTable(f"{lake_uri}/bronze/files", storage_options=storage_options)
-    except TableNotFoundError:
+    table = delta_log.open_table(settings, FILES)
+    if table is None:
         return {}
     rows = table.to_pyarrow_table(columns=["source_file", "version"]).to_pydict()
     return dict(zip(rows["source_file"], rows["version"], strict=True))
 
 
-def pending(lake_uri: str, days: tuple[date, date] | None = None) -> list[Found]:
+def pending(settings: Settings, days: tuple[date, date] | None = None) -> list[Found]:
     """Raw files that the ledger does not have, or has in another version."""
-    ledger = read_ledger(lake_uri)
-    return [f for f in list_raw(lake_uri, days=days) if ledger.get(f.file.path) != f.version]
+    ledger = read_ledger(settings)
+    return [f for f in list_raw(settings.lake, days=days) if ledger.get(f.file.path) != f.version]
 
 
 def ingest(lake: Lake, days: tuple[date, date]) -> IngestResult:
     """Bring every pending raw file that landed in ``days`` (both included) into bronze."""
-    ledger = read_ledger(lake.settings.lake)
-    todo = [f for f in list_raw(lake.settings.lake, days=days) if ledger.get(f.file.path) != f.version]
-    result = IngestResult(files=len(todo), changed_files=[f.file.path for f in todo if f.file.path in ledger])
+    todo = pending(lake.settings, days)
+    known = read_ledger(lake.settings)
+    result = IngestResult(files=len(todo), changed_files=[f.file.path for f in todo if f.file.path in known])
     for table in (EVENTS, CATALOGUE, QUARANTINE, FILES):
         lake.ensure(table)
     if todo:
@@ -97,22 +97,35 @@ def load(lake: Lake, files: list[Found], result: IngestResult) -> None:
     """The three steps of the module's head for ``files``."""
     span = (min(f.file.landing_date for f in files), max(f.file.landing_date for f in files))
     paths = lake.spark.createDataFrame([(f.file.path,) for f in files], "source_file string")
+    faulty = lake.spark.sparkContext.accumulator(set(), _SetUnion())
     for table in dict.fromkeys(PAYLOAD_TABLE[f.file.entity] for f in files):
         have = lake.read(table, span).select("source_file", "line")
         wanted = [f for f in files if PAYLOAD_TABLE[f.file.entity] is table]
         changed = set(result.changed_files)
         # a changed file adds the lines that are not there yet; an unknown one is new as a whole
-        rows = _rows(lake, wanted, good=True)
+        rows = _rows(lake, wanted, good=True, faulty=faulty)
         known = have.join(paths, "source_file", "left_semi")
         if changed or known.limit(1).count():
             rows = rows.join(known, ["source_file", "line"], "left_anti")
         lake.conform(table, rows).write.format("delta").mode("append").save(lake.uri(table))
-    _quarantine(lake, files)
+    _quarantine(lake, files, [f for f in files if f.file.path in faulty.value])
     _close(lake, files, span, result)
 
 
-def _rows(lake: Lake, files: list[Found], good: bool) -> DataFrame:
-    """Good rows or faults of ``files``, parsed in Python workers; small files share a task."""
+class _SetUnion(AccumulatorParam):
+    def zero(self, value: set) -> set:
+        return set()
+
+    def addInPlace(self, left: set, right: set) -> set:
+        left |= right
+        return left
+
+
+def _rows(lake: Lake, files: list[Found], good: bool, faulty: Accumulator | None = None) -> DataFrame:
+    """Good rows or faults of ``files``, parsed in Python workers; small files share a task.
+
+    Paths of files with faults are added to ``faulty``, so that only those need the second look.
+    """
     import pyarrow as pa
     from pyspark.sql.pandas.types import from_arrow_schema
 
@@ -126,6 +139,8 @@ def _rows(lake: Lake, files: list[Found], good: bool) -> DataFrame:
             for row in batch.to_pylist():
                 with storage.open_read(row["path"]) as stream:
                     for rows, faults in parse(RawFile(row["path"], row["entity"], row["landing_date"]), stream, key):
+                        if faults is not None and faulty is not None:
+                            faulty.add({row["path"]})
                         chosen = rows if good else faults
                         if chosen is not None:
                             yield chosen
@@ -147,15 +162,21 @@ def pack(files: list[Found]) -> list[list[Found]]:
     return bins
 
 
-def _quarantine(lake: Lake, files: list[Found]) -> None:
-    """Merge the faults of ``files``; lines that were open and are no longer faulty are resolved."""
+def _quarantine(lake: Lake, files: list[Found], faulty: list[Found]) -> None:
+    """Merge the faults of the ``faulty`` files; lines of ``files`` that were open and no longer are get resolved."""
     from pyspark.sql import functions as F
+    from pyspark.sql.pandas.types import from_arrow_schema
 
     now = F.current_timestamp()
-    faults = _rows(lake, files, good=False).persist()
+    paths = lake.spark.createDataFrame([(f.file.path,) for f in files], "source_file string")
+    was_open = lake.read(QUARANTINE).where("status = 'open'").join(paths, "source_file", "left_semi")
+    if not faulty and was_open.limit(1).count() == 0:
+        return
+    if faulty:
+        faults = _rows(lake, faulty, good=False).persist()
+    else:
+        faults = lake.spark.createDataFrame([], from_arrow_schema(FAULT_SCHEMA))
     try:
-        paths = lake.spark.createDataFrame([(f.file.path,) for f in files], "source_file string")
-        was_open = lake.read(QUARANTINE).where("status = 'open'").join(paths, "source_file", "left_semi")
         still = faults.select("source_file", "line", F.col("reason").alias("_reason"))
         gone = was_open.join(still, ["source_file", "line"], "left_anti")
         gone = gone.withColumns({"status": F.lit("resolved"), "resolved_at": now, "seen_at": now})

@@ -10,7 +10,9 @@ from dataclasses import dataclass
 from datetime import date
 from typing import TYPE_CHECKING
 
-from lakehouse.contract import Sensitivity, Table, Write
+from lakehouse import delta_log
+from lakehouse.contract import Table, Write
+from lakehouse.delta_log import TableState
 from lakehouse.settings import Settings, get_settings
 
 if TYPE_CHECKING:
@@ -44,11 +46,6 @@ class Lake:
     def uri(self, table: Table) -> str:
         return self.settings.table_uri(table.name)
 
-    def exists(self, table: Table) -> bool:
-        from delta.tables import DeltaTable
-
-        return DeltaTable.isDeltaTable(self.spark, self.uri(table))
-
     def read(self, table: Table, days: tuple[date, date] | None = None) -> DataFrame:
         """All rows, or those whose ``run_partition`` lies in ``days`` (both ends included)."""
         self.ensure(table)
@@ -65,50 +62,17 @@ class Lake:
         self.ensure(table)
         return DeltaTable.forPath(self.spark, self.uri(table))
 
-    def version(self, table: Table) -> int:
-        return int(self.delta(table).history(1).collect()[0]["version"])
+    def state(self, table: Table) -> TableState:
+        self.ensure(table)
+        found = delta_log.state(self.settings, table)
+        assert found is not None  # just made
+        return found
 
-    # ------------------------------------------------------------------ creating
     def ensure(self, table: Table) -> None:
-        """Create the table if it is missing; add constraints that it does not have yet."""
-        if table.name in self._ensured:
-            return
-        from delta.tables import DeltaTable
-        from pyspark.sql.types import StructType
-
-        builder = DeltaTable.createIfNotExists(self.spark).location(self.uri(table)).comment(table.description)
-        for column, parsed in zip(table.columns, StructType.fromDDL(table.ddl()), strict=True):
-            mark = "" if column.sensitivity is Sensitivity.NONE else f" [{column.sensitivity.value}]"
-            builder = builder.addColumn(
-                column.name, parsed.dataType, nullable=column.nullable, comment=column.description + mark
-            )
-        if table.partition_by:
-            builder = builder.partitionedBy(*table.partition_by)
-        for key, value in self._properties(table).items():
-            builder = builder.property(key, value)
-        if not self.exists(table):
-            builder.execute()
-        self._constrain(table)
-        self._ensured.add(table.name)
-
-    def _properties(self, table: Table) -> dict[str, str]:
-        properties = {
-            "soundlake.table": table.name,
-            "soundlake.key": ",".join(table.key),
-            "soundlake.write": table.write.value,
-            **table.properties,
-        }
-        if table.retention_days:
-            properties["soundlake.retention_days"] = str(table.retention_days)
-        return properties
-
-    def _constrain(self, table: Table) -> None:
-        location = f"delta.`{self.uri(table)}`"
-        rows = self.spark.sql(f"SHOW TBLPROPERTIES {location}").collect()
-        have = {row["key"] for row in rows}
-        for name, sql in table.constraints().items():
-            if f"delta.constraints.{name}" not in have:
-                self.spark.sql(f"ALTER TABLE {location} ADD CONSTRAINT {name} CHECK ({sql})")
+        """Create the table by its contract if it is missing."""
+        if table.name not in self._ensured:
+            delta_log.create(self.settings, table)
+            self._ensured.add(table.name)
 
     # ------------------------------------------------------------------ writing
     def conform(self, table: Table, frame: DataFrame) -> DataFrame:
@@ -158,8 +122,8 @@ class Lake:
                 counts = frame.groupBy(partition).count().collect()
                 touched, rows = [row[partition] for row in counts], sum(row["count"] for row in counts)
             if not rows:
-                return WriteResult(self.version(table), changed=False)
-            if self.read(table).limit(1).count() == 0:
+                return WriteResult(self.state(table).version, changed=False)
+            if not self.state(table).rows:
                 self._append(table, frame)
                 return self._result(table)
             condition = " AND ".join(f"t.{name} = s.{name}" for name in table.key)
@@ -175,10 +139,9 @@ class Lake:
             frame.unpersist()
 
     def _result(self, table: Table) -> WriteResult:
-        row = self.delta(table).history(1).collect()[0]
-        metrics = row["operationMetrics"] or {}
+        metrics = delta_log.last_metrics(self.settings, table)
         inserted = metrics.get("numTargetRowsInserted") or metrics.get("numOutputRows") or 0
-        return WriteResult(int(row["version"]), int(inserted), int(metrics.get("numTargetRowsUpdated") or 0))
+        return WriteResult(self.state(table).version, int(inserted), int(metrics.get("numTargetRowsUpdated") or 0))
 
 
 def newest(frame: DataFrame, key: Iterable[str], newest_by: str | None) -> DataFrame:

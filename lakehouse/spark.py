@@ -52,7 +52,7 @@ def get_spark(settings: Settings | None = None) -> SparkSession:
     for key, value in _options(settings).items():
         builder = builder.config(key, value)
     spark = builder.getOrCreate()
-    spark.sparkContext.setLogLevel("ERROR")
+    spark.sparkContext.setLogLevel("OFF")  # errors arrive as Python exceptions; the log would say them twice
     return spark
 
 

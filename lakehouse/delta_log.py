@@ -1,0 +1,119 @@
+"""What a Delta table's log says, read and written without a JVM: creation, versions, counts, history.
+
+Spark does the data; these calls take milliseconds where Spark would plan a job.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from dataclasses import dataclass
+from datetime import datetime, timezone
+from typing import TYPE_CHECKING
+
+from lakehouse.contract import Sensitivity, Table
+from lakehouse.settings import Settings
+
+if TYPE_CHECKING:
+    import deltalake
+
+
+@dataclass(frozen=True)
+class TableState:
+    """A table as it stands; ``written_at`` is the time of the last commit."""
+
+    version: int
+    rows: int
+    files: int
+    bytes: int
+    written_at: datetime
+
+
+def uri(settings: Settings, table: Table) -> str:
+    return settings.table_uri(table.name).replace("s3a://", "s3://", 1)
+
+
+def storage_options(settings: Settings) -> dict[str, str] | None:
+    """The usual AWS variables are read by deltalake itself; a plain-http endpoint has to be allowed."""
+    endpoint = os.environ.get("AWS_ENDPOINT_URL", "")
+    if settings.lake_is_local or not endpoint:
+        return None
+    return {"AWS_ENDPOINT_URL": endpoint, "AWS_ALLOW_HTTP": str(endpoint.startswith("http://")).lower()}
+
+
+def open_table(settings: Settings, table: Table, version: int | None = None) -> deltalake.DeltaTable | None:
+    """The table, or None if it does not exist yet."""
+    from deltalake import DeltaTable
+    from deltalake.exceptions import TableNotFoundError
+
+    try:
+        return DeltaTable(uri(settings, table), version=version, storage_options=storage_options(settings))
+    except TableNotFoundError:
+        return None
+
+
+def create(settings: Settings, table: Table) -> None:
+    """Create the table by its contract (comments, CHECK constraints, properties) unless it is there."""
+    from deltalake import DeltaTable, Schema
+
+    DeltaTable.create(
+        uri(settings, table),
+        schema=Schema.from_json(json.dumps(_schema_json(table))),
+        mode="ignore",
+        partition_by=list(table.partition_by) or None,
+        name=table.name,
+        description=table.description,
+        configuration=_configuration(table),
+        storage_options=storage_options(settings),
+        raise_if_key_not_exists=False,  # soundlake.* properties are ours
+    )
+
+
+def _schema_json(table: Table) -> dict:
+    """Delta's schema JSON is Spark's, comments and all."""
+    from pyspark.sql.types import StructType
+
+    schema = StructType.fromDDL(table.ddl()).jsonValue()
+    for field, column in zip(schema["fields"], table.columns, strict=True):
+        mark = "" if column.sensitivity is Sensitivity.NONE else f" [{column.sensitivity.value}]"
+        field["metadata"] = {"comment": column.description + mark}
+    return schema
+
+
+def _configuration(table: Table) -> dict[str, str]:
+    configuration = {
+        "delta.minReaderVersion": "1",
+        "delta.minWriterVersion": "3",  # the first that knows CHECK constraints
+        "soundlake.key": ",".join(table.key),
+        "soundlake.write": table.write.value,
+        **{f"delta.constraints.{name}": sql for name, sql in table.constraints().items()},
+        **table.properties,
+    }
+    if table.retention_days:
+        configuration["soundlake.retention_days"] = str(table.retention_days)
+    return configuration
+
+
+def state(settings: Settings, table: Table) -> TableState | None:
+    """Version, rows, files and bytes, from the log's statistics; None if there is no such table."""
+    delta = open_table(settings, table)
+    if delta is None:
+        return None
+    actions = delta.get_add_actions(flatten=True)
+    names = actions.schema.names
+    rows = sum(x or 0 for x in actions.column(names.index("num_records")).to_pylist())
+    sizes = actions.column(names.index("size_bytes")).to_pylist()
+    stamp = delta.history(1)[0].get("timestamp", 0)
+    return TableState(
+        version=delta.version(),
+        rows=rows,
+        files=len(sizes),
+        bytes=sum(sizes),
+        written_at=datetime.fromtimestamp(stamp / 1000, timezone.utc),
+    )
+
+
+def last_metrics(settings: Settings, table: Table) -> dict[str, str]:
+    """operationMetrics of the last commit."""
+    delta = open_table(settings, table)
+    return (delta.history(1)[0].get("operationMetrics") or {}) if delta is not None else {}

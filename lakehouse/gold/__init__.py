@@ -1,0 +1,1 @@
+"""Silver to gold: what models and people read."""

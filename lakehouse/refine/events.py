@@ -1,0 +1,95 @@
+"""Event facts of silver: listens and feedback, one row per event id whatever arrives twice, late or out of order."""
+
+from __future__ import annotations
+
+from datetime import date
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from pyspark.sql import DataFrame
+
+LOOKBACK_DAYS = 3
+"""A skip and its play may land on different days; they find each other within this many days."""
+
+FEEDBACK_ACTIONS = ("like", "unlike", "playlist_add", "playlist_remove")
+
+
+def listens(events: DataFrame, days: tuple[date, date]) -> DataFrame:
+    """Listens that the events landed in ``days`` make or change.
+
+    ``events`` are bronze events landed from LOOKBACK_DAYS before ``days`` on: a play of an earlier day comes out again
+    when its skip lands now, and a play that lands now finds a skip that was here before it.
+    """
+    from pyspark.sql import functions as F
+
+    now = F.col("landing_date").between(*map(F.lit, days))
+    plays = events.where("event_type = 'play'")
+    skips = (
+        events.where("event_type = 'skip'")
+        .groupBy(F.col("payload.play_event_id").alias("event_id"))
+        .agg(
+            F.max("received_at").alias("skip_received_at"),
+            F.min("payload.position_ms").alias("skip_position_ms"),
+            F.max(now).alias("skip_is_new"),
+        )
+    )
+    plays = plays.join(skips, "event_id", "left").where(now | F.coalesce("skip_is_new", F.lit(False)))
+    ms_played = F.coalesce("payload.ms_played", "skip_position_ms")
+    skipped = (
+        F.when(F.col("skip_received_at").isNotNull(), True)
+        .when(F.col("payload.reason_end") == "fwdbtn", True)
+        .when(F.col("payload.reason_end").isNotNull(), False)
+    )
+    local = local_time()
+    return plays.select(
+        "event_id",
+        "user_key",
+        F.col("payload.track_id").alias("track_id"),
+        "occurred_at",
+        F.to_date("occurred_at").alias("event_date"),
+        F.greatest("received_at", "skip_received_at").alias("received_at"),
+        "clock",
+        F.hour(local).alias("local_hour"),
+        (F.weekday(local) + 1).alias("local_weekday"),
+        ms_played.alias("ms_played"),
+        F.col("payload.duration_ms").alias("duration_ms"),
+        F.when(
+            F.col("payload.duration_ms") > 0, F.least(ms_played / F.col("payload.duration_ms"), F.lit(1.0))
+        ).alias("completion"),
+        skipped.alias("skipped"),
+        F.col("payload.reason_start").alias("reason_start"),
+        F.col("payload.reason_end").alias("reason_end"),
+        "session_id",
+        F.nullif("device_type", F.lit("unknown")).alias("device_type"),
+        "country",
+        "activity",
+        "network",
+        "weather",
+        "temperature_c",
+        "playlist_type",
+    )
+
+
+def local_time():
+    """Time at the listener's place (UTC where the offset is unknown); null for a synthetic clock, which has no time."""
+    from pyspark.sql import functions as F
+
+    offset = F.make_dt_interval(mins=F.coalesce("utc_offset_min", F.lit(0)))
+    return F.when(F.col("clock") == "event", F.col("occurred_at") + offset)
+
+
+def feedback(events: DataFrame) -> DataFrame:
+    """Explicit acts among ``events``."""
+    from pyspark.sql import functions as F
+
+    acts = events.where(F.col("event_type").isin(*FEEDBACK_ACTIONS))
+    return acts.select(
+        "event_id",
+        "user_key",
+        F.col("payload.track_id").alias("track_id"),
+        F.col("event_type").alias("action"),
+        F.col("payload.playlist_id").alias("playlist_id"),
+        "occurred_at",
+        F.to_date("occurred_at").alias("event_date"),
+        "received_at",
+    )
