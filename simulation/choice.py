@@ -17,7 +17,7 @@ LIBRARY = 120
 ROTATION = 25
 REPLAY_CHANCE = 0.02
 NOVELTY_BOOST, NOVELTY_DAYS = 4.0, 14.0
-_TASTE, _FIT = 1.3, 0.7
+_TASTE, _FIT = 1.2, 0.6
 
 
 def popularity_on(tracks: Tracks, day: int) -> np.ndarray:

@@ -11,6 +11,7 @@ from simulation.log import DAY_MS, number_rows, rows
 from simulation.plays import Plays, play_sessions
 from simulation.rhythm import NETWORKS
 from simulation.sessions import Sessions, draw_sessions
+from simulation.truth import USUAL_AFFINITY
 
 if TYPE_CHECKING:
     from simulation.world import World
@@ -96,7 +97,7 @@ def _play_rows(sessions: Sessions, plays: Plays) -> list[np.ndarray]:
 def _actions(rng: np.random.Generator, world: World, sessions: Sessions, plays: Plays) -> list[np.ndarray]:
     """Likes and playlist additions follow the match; a track that is skipped may lose its like."""
     user = sessions.user[plays.session]
-    eager = np.clip(world.users.like_rate[user] * np.exp(0.9 * plays.affinity), 0, 0.4)
+    eager = np.clip(world.users.like_rate[user] * np.exp(0.9 * (plays.affinity - USUAL_AFFINITY)), 0, 0.3)
     draw = rng.random(len(user))
     moment = plays.start_ms + (plays.ms_played * rng.uniform(0.2, 0.95, len(user))).astype(np.int64)
     chances = {
@@ -124,7 +125,7 @@ def _searches(rng: np.random.Generator, sessions: Sessions, plays: Plays) -> np.
 
 
 def _plan_changes(rng: np.random.Generator, world: World, day: int) -> np.ndarray:
-    who = np.flatnonzero((world.users.plan_day == day) & (world.users.join_day <= day))
+    who = np.flatnonzero((world.users.plan_day == day) & (world.users.join_day < day))
     occurred = world.midnight_ms(day) + rng.integers(0, DAY_MS, len(who))
     return rows("subscription_change", len(who), occurred=occurred, user=who, temperature=np.nan)
 

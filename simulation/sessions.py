@@ -56,7 +56,9 @@ def draw_sessions(rng: np.random.Generator, users: Users, seed: int, day: int) -
     midnight = (today - type(today)(1970, 1, 1)).days * DAY_MS
     hour, activity = _when_and_what(rng, users, user, today.weekday())
     start = midnight + hour * 3_600_000 + rng.integers(100, 3_600_000, len(user))
+    joined_ms = midnight + (users.join_day[user] - day) * DAY_MS + users.join_minute(user) * 60_000
     order = np.argsort(start, kind="stable")
+    order = order[start[order] > joined_ms[order] + 1000]  # on the day they join, nothing before it
     user, activity, start = user[order], activity[order], start[order]
     device = draw_rows(rng, np.maximum(device_chances()[activity] * users.owns[user], 1e-6 * users.owns[user]))
     plays = np.clip(np.round(median_plays()[activity] * rng.lognormal(0, 0.6, len(user))), 1, MAX_PLAYS)

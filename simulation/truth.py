@@ -16,6 +16,7 @@ from simulation.users import Users
 AFFINITY_ON_SKIP = 1.15
 FIT_ON_SKIP = 0.45
 FAMILIAR_ON_SKIP = 0.5
+USUAL_AFFINITY = 1.2  # of what is played; at it a skip is as likely as the listener's bias says
 
 
 class Truth:
@@ -23,11 +24,20 @@ class Truth:
         self._users, self._tracks = users, tracks
         self._wanted, self._rain = wanted_acoustics(), rain_acoustics()
         self._standard = tracks.vector[:, : len(AXES)]
-        self.activity_fit = self._wanted @ self._standard.T  # [activities, tracks], about unit variance
+        fit = self._wanted @ self._standard.T
+        self.activity_fit = (fit - fit.mean(axis=1, keepdims=True)) / fit.std(axis=1, keepdims=True)  # [activities, N]
+        mean = users.taste @ tracks.vector.mean(axis=0)
+        covariance = np.cov(tracks.vector, rowvar=False)
+        self._mean = mean
+        self._scale = np.sqrt(np.einsum("ud,de,ue->u", users.taste, covariance, users.taste))
 
     def affinity(self, user: np.ndarray, track: np.ndarray) -> np.ndarray:
-        """How well the track suits the listener's taste, whatever they do; about mean 0 and variance 1."""
-        return np.einsum("...d,...d->...", self._users.taste[user], self._tracks.vector[track])
+        """How well the track suits the listener's taste, whatever they do.
+
+        Over the whole catalogue each listener has mean 0 and standard deviation 1; what they play lies well above.
+        """
+        raw = np.einsum("...d,...d->...", self._users.taste[user], self._tracks.vector[track])
+        return (raw - self._mean[user]) / self._scale[user]
 
     def fit(self, activity: np.ndarray, track: np.ndarray, wet: np.ndarray | bool = False) -> np.ndarray:
         """How well it suits what they are doing, and the weather."""
@@ -44,7 +54,7 @@ class Truth:
         """Chance that the play is skipped before its end."""
         logit = (
             self._users.skip_bias[user]
-            - AFFINITY_ON_SKIP * self.affinity(user, track)
+            - AFFINITY_ON_SKIP * (self.affinity(user, track) - USUAL_AFFINITY)
             - FIT_ON_SKIP * self.fit(activity, track, wet)
             - np.where(familiar, FAMILIAR_ON_SKIP, 0.0)
         )

@@ -65,6 +65,11 @@ class Users:
     def user_id(index: int) -> str:
         return f"u{index:07d}"
 
+    @staticmethod
+    def join_minute(index: np.ndarray | int) -> np.ndarray | int:
+        """Minute of the (UTC) day at which listener ``index`` signs up: spread over the day."""
+        return index * 7919 % 1440
+
     def plan_on(self, day: int) -> np.ndarray:
         """Index into PLANS of each listener's plan at the end of ``day``, [U]."""
         return np.where(self.plan_day <= day, self.next_plan, self.plan)
@@ -73,7 +78,7 @@ class Users:
         plans = self.plan_on(day)
         for index in map(int, indices):
             joined = self.start + timedelta(days=int(self.join_day[index]))
-            minute = index * 7919 % 1440  # spreads sign-ups over the day
+            minute = int(self.join_minute(index))
             yield User(
                 user_id=self.user_id(index),
                 signed_up_at=datetime.combine(joined, time(minute // 60, minute % 60), UTC),
@@ -96,7 +101,7 @@ def create_users(rng: np.random.Generator, count: int, tracks: Tracks, start: da
     return Users(
         taste=_tastes(rng, weight, tracks),
         subgenre_weight=weight,
-        sessions_per_day=np.clip(rng.lognormal(-0.42, 0.85, count), 0.03, 7.0),
+        sessions_per_day=np.clip(rng.lognormal(-0.55, 0.85, count), 0.03, 7.0),
         activity_weight=rng.lognormal(0, 0.6, (count, len(ACTIVITIES))),
         owns=owns,
         ios=rng.random(count) < 0.45,
@@ -104,7 +109,7 @@ def create_users(rng: np.random.Generator, count: int, tracks: Tracks, start: da
         chronotype_h=np.clip(np.round(rng.normal(0.3, 1.2, count)), -3, 4).astype(np.int64),
         stickiness=rng.beta(4, 8, count),
         familiarity=rng.beta(3, 7, count),
-        skip_bias=rng.normal(-1.15, 0.7, count),
+        skip_bias=rng.normal(-0.75, 0.7, count),
         like_rate=rng.lognormal(-4.2, 0.8, count),
         shares_weather=rng.random(count) < 0.5,
         birth_year=start.year - age,
@@ -120,7 +125,7 @@ def create_users(rng: np.random.Generator, count: int, tracks: Tracks, start: da
 def _subgenre_weights(rng: np.random.Generator, age: np.ndarray) -> np.ndarray:
     """A few liked subgenres each, leaning with age; rows sum to 1."""
     youth = np.array([genre.youth for genre in GENRES])[GENRE_OF]
-    lean = np.exp(youth[None, :] * (30 - age[:, None]) / 15.0)
+    lean = np.exp(youth[None, :] * (30 - age[:, None]) / 22.0)
     prior = subgenre_shares() * lean
     prior /= prior.sum(axis=1, keepdims=True)
     weight = rng.gamma(np.maximum(prior * 5.0, 0.01)) + 1e-4
