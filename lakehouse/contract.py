@@ -118,8 +118,12 @@ class Table:
         return any(c.sensitivity is not Sensitivity.NONE for c in self.columns)
 
     def constraints(self) -> dict[str, str]:
-        """name -> SQL of the CHECK constraints that Delta enforces."""
-        return {f"{c.name}_valid": c.check.sql(c.name) for c in self.columns if c.check and c.check.enforced}
+        """name -> SQL of the CHECK constraints that Delta enforces (to Delta a null is a violation, to us it is not)."""
+        return {
+            f"{c.name}_valid": f"{c.name} IS NULL OR ({c.check.sql(c.name)})" if c.nullable else c.check.sql(c.name)
+            for c in self.columns
+            if c.check and c.check.enforced
+        }
 
     def ddl(self) -> str:
         """The Spark schema as DDL text."""

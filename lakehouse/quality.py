@@ -1,0 +1,115 @@
+"""A Great Expectations suite from a table's contract, run on a Spark frame.
+
+Four properties a table: ``not_empty``, ``complete`` (no nulls where none may be), ``unique_key`` and ``valid_values``.
+"""
+
+from __future__ import annotations
+
+import os
+import warnings
+from dataclasses import dataclass, field
+from functools import lru_cache
+from typing import TYPE_CHECKING, Any
+
+from lakehouse.contract import Table
+
+if TYPE_CHECKING:
+    from great_expectations import ExpectationSuite
+    from pyspark.sql import DataFrame
+
+BLOCKING = {"not_empty": True, "complete": True, "unique_key": True, "valid_values": True}
+
+
+@dataclass
+class PropertyResult:
+    """One property of a table: what was expected, and what failed with a sample of the failing values."""
+
+    name: str
+    passed: bool = True
+    expectations: int = 0
+    failures: list[dict[str, Any]] = field(default_factory=list)
+
+    @property
+    def text(self) -> str:
+        if self.passed:
+            return f"{self.expectations} expectations met"
+        return "; ".join(f"{f['expectation']} on {f['column']}: {f['unexpected']} rows" for f in self.failures)
+
+
+def properties_of(table: Table) -> list[str]:
+    """Names of the properties that this contract says something about."""
+    names = ["complete", "unique_key"]
+    if table.min_rows:
+        names.insert(0, "not_empty")
+    if any(c.check for c in table.columns):
+        names.append("valid_values")
+    return names
+
+
+def suite_for(table: Table) -> ExpectationSuite:
+    """The contract as expectations; ``meta.property`` tells which property each belongs to."""
+    import great_expectations as gx
+    import great_expectations.expectations as gxe
+
+    suite = gx.ExpectationSuite(name=table.name)
+
+    def add(name: str, expectation: Any) -> None:
+        expectation.meta = {"property": name}
+        suite.add_expectation(expectation)
+
+    if table.min_rows:
+        add("not_empty", gxe.ExpectTableRowCountToBeBetween(min_value=table.min_rows))
+    for column in table.columns:
+        if not column.nullable:
+            add("complete", gxe.ExpectColumnValuesToNotBeNull(column=column.name))
+        if column.check and column.check.kind == "between":
+            low, high = column.check.arguments
+            add("valid_values", gxe.ExpectColumnValuesToBeBetween(column=column.name, min_value=low, max_value=high))
+        elif column.check:
+            values = list(column.check.arguments)
+            add("valid_values", gxe.ExpectColumnValuesToBeInSet(column=column.name, value_set=values))
+    if len(table.key) == 1:
+        add("unique_key", gxe.ExpectColumnValuesToBeUnique(column=table.key[0]))
+    else:
+        add("unique_key", gxe.ExpectCompoundColumnsToBeUnique(column_list=list(table.key)))
+    return suite
+
+
+@lru_cache(maxsize=1)
+def _context() -> Any:
+    os.environ.setdefault("GX_ANALYTICS_ENABLED", "false")
+    import great_expectations as gx
+    from great_expectations.data_context.types.base import ProgressBarsConfig
+
+    context = gx.get_context(mode="ephemeral")
+    context.variables.progress_bars = ProgressBarsConfig(globally=False)
+    return context
+
+
+def validate(table: Table, frame: DataFrame) -> dict[str, PropertyResult]:
+    """Run the table's suite on ``frame``; -> a result for each property of the contract."""
+    context = _context()
+    source = context.data_sources.add_or_update_spark("spark", persist=False)
+    asset = source.add_dataframe_asset(table.name)
+    batch = asset.add_batch_definition_whole_dataframe("all").get_batch({"dataframe": frame})
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        outcome = batch.validate(suite_for(table), result_format="SUMMARY")
+    results = {name: PropertyResult(name) for name in properties_of(table)}
+    for one in outcome.results:
+        config = one.expectation_config
+        result = results[config.meta["property"]]
+        result.expectations += 1
+        if one.success:
+            continue
+        result.passed = False
+        detail = one.result or {}
+        result.failures.append(
+            {
+                "expectation": config.type,
+                "column": config.kwargs.get("column") or ", ".join(config.kwargs.get("column_list", ["(table)"])),
+                "unexpected": detail.get("unexpected_count", detail.get("observed_value", one.exception_info)),
+                "sample": [str(v) for v in detail.get("partial_unexpected_list", [])][:5],
+            }
+        )
+    return results
