@@ -4,19 +4,17 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import grpc
 import numpy as np
 
+from serving.answers import AVAILABLE, END, PENDING, Prediction, VersionStatus, tensor_specs
 from serving.errors import ModelFailed, ModelLoading, ModelNotServed, ModelServerError, ServerUnreachable, translate
 
 if TYPE_CHECKING:
     from tensorflow_serving.config.model_server_config_pb2 import ModelServerConfig
 
-AVAILABLE, END = "AVAILABLE", "END"
-_PENDING = ("START", "LOADING")
 _CHANNEL_OPTIONS = [
     ("grpc.max_receive_message_length", -1),
     ("grpc.max_send_message_length", -1),
@@ -26,31 +24,6 @@ _CHANNEL_OPTIONS = [
 ]
 # How long a call waits for a connection that was lost, before it says that nothing answers.
 _RECONNECT_S = 0.8
-
-
-@dataclass(frozen=True)
-class VersionStatus:
-    """State of one version: START, LOADING, AVAILABLE, UNLOADING or END; error_code 0 means no error."""
-
-    version: int
-    state: str
-    error_code: int = 0
-    error_message: str = ""
-
-
-@dataclass(frozen=True)
-class Prediction:
-    """An answer and the version that gave it. String outputs are object arrays of bytes (see `as_text`)."""
-
-    version: int
-    signature: str
-    outputs: dict[str, np.ndarray]
-
-
-def as_text(array: np.ndarray) -> np.ndarray:
-    """An object array of bytes, as string tensors come back, as an object array of str of the same shape."""
-    flat = [item.decode() if isinstance(item, bytes) else str(item) for item in np.asarray(array).reshape(-1)]
-    return np.array(flat, dtype=object).reshape(np.shape(array))
 
 
 class ModelClient:
@@ -133,7 +106,7 @@ class ModelClient:
         return {
             "version": response.model_spec.version.value,
             "signatures": {
-                key: {"inputs": _tensors(value.inputs), "outputs": _tensors(value.outputs)}
+                key: {"inputs": tensor_specs(value.inputs), "outputs": tensor_specs(value.outputs)}
                 for key, value in signatures.signature_def.items()
             },
         }
@@ -202,7 +175,7 @@ class ModelClient:
             if found is not None:
                 if found.state == AVAILABLE:
                     return
-                fresh = fresh or found.state in _PENDING
+                fresh = fresh or found.state in PENDING
                 if found.state == END and (fresh or elapsed > settle_s) and (found.error_code or elapsed > settle_s):
                     reason = found.error_message or "it was unloaded"
                     raise ModelFailed(
@@ -269,23 +242,8 @@ class ModelClient:
             states = [item for item in self.status(name) if version in (None, item.version)]
         except ModelServerError:
             return error
-        if any(item.state in _PENDING for item in states):
+        if any(item.state in PENDING for item in states):
             return ModelLoading(
                 self.address, grpc.StatusCode.UNAVAILABLE, f"{self.address}: model {name} is still being loaded"
             )
         return error
-
-
-def _tensors(infos) -> dict[str, tuple[str, list[int | None] | None]]:
-    import tensorflow as tf
-
-    return {
-        key: (
-            # Operations without a value, such as the initialiser of a SavedModel, have type 0.
-            tf.as_dtype(info.dtype).name if info.dtype else "none",
-            None
-            if info.tensor_shape.unknown_rank
-            else [None if dim.size == -1 else dim.size for dim in info.tensor_shape.dim],
-        )
-        for key, info in infos.items()
-    }

@@ -16,7 +16,8 @@ from typing import Any
 
 import numpy as np
 
-from serving.client import END, ModelClient
+from serving.answers import AVAILABLE, END
+from serving.client import ModelClient
 from serving.config import (
     ModelConfig,
     empty_server_config,
@@ -200,7 +201,7 @@ class Publisher:
         """Versions first, labels after: a server takes a label only for a version that is AVAILABLE."""
         if new is not None:
             states = {item.version: item for item in self.client.status(self.name)}
-            available = {version for version, item in states.items() if item.state == "AVAILABLE"}
+            available = {version for version, item in states.items() if item.state == AVAILABLE}
             missing = set(new.versions) - available
             if missing:
                 self._on_step(f"load version {', '.join(map(str, sorted(missing)))}")

@@ -12,7 +12,8 @@ from typing import Any
 
 import numpy as np
 
-from serving.client import ModelClient, as_text
+from serving.answers import as_text
+from serving.client import ModelClient
 
 SIGNATURE = "recommend"
 

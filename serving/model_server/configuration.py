@@ -11,6 +11,13 @@ PLATFORM = "tensorflow"
 Labels = dict[str, dict[str, int]]
 
 
+def read_reload_request(request):
+    """The `ModelServerConfig` of a `ReloadConfigRequest`; a list of models is the one kind that may be reloaded."""
+    if request.config.WhichOneof("config") != "model_config_list":
+        raise invalid_argument("ServerModelConfig type not supported by HandleReloadConfigRequest.")
+    return request.config
+
+
 def check_config(config) -> None:
     """Raise INVALID_ARGUMENT for a `ModelServerConfig` that lists a model twice or asks for another platform."""
     seen: set[str] = set()

@@ -14,8 +14,9 @@ from tensorflow_serving.apis import (
 )
 
 from serving.model_server import core
+from serving.model_server.configuration import read_reload_request
 from serving.model_server.errors import as_serving_error
-from serving.model_server.manager import ModelManager, read_reload_request
+from serving.model_server.manager import ModelManager
 from serving.model_server.metrics import Metrics
 
 LOGGER = logging.getLogger(__name__)

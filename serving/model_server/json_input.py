@@ -151,17 +151,28 @@ def _leaf(value: Any, dtype: np.dtype) -> Any:
     if kind == "b" and isinstance(value, bool):
         return value
     if kind in FLOAT_KINDS and number:
-        limit = float(np.finfo(dtype).max)
-        if math.isfinite(value) and abs(value) > limit:
+        if not _fits(value, dtype):
             raise invalid_argument(f"Cannot convert JSON value: {value} to {dtype} without loss of precision.")
         return value
-    if kind in INT_KINDS and number and isinstance(value, int):
-        if np.iinfo(dtype).min <= value <= np.iinfo(dtype).max:
-            return value
+    whole = number and isinstance(value, int) and kind in INT_KINDS
+    if whole and np.iinfo(dtype).min <= value <= np.iinfo(dtype).max:
+        return value
     wanted = "string" if kind == "O" else dtype.name
     raise invalid_argument(
         f"JSON Value: {json.dumps(value)[:200]} Type: {_json_type(value)} is not of expected type: {wanted}"
     )
+
+
+def _fits(value: float, dtype: np.dtype) -> bool:
+    """Whether a number that is finite stays so as `dtype`."""
+    try:
+        if not math.isfinite(value):
+            return True
+        with np.errstate(over="ignore"):
+            return bool(np.isfinite(dtype.type(value)))
+    except OverflowError:
+        # A whole number beyond the range of double.
+        return False
 
 
 def _decode_b64(value: dict[str, Any]) -> bytes:

@@ -10,11 +10,12 @@ from pathlib import Path
 
 import grpc
 
-from serving.model_server.configuration import Labels, check_config, resolve_labels
-from serving.model_server.errors import ServingError, as_serving_error, invalid_argument, not_found
+from serving.model_server.configuration import check_config, resolve_labels
+from serving.model_server.errors import ServingError, as_serving_error
 from serving.model_server.servable import Servable
 from serving.model_server.state import State, VersionEntry, next_action
 from serving.model_server.storage import aspired_folders, map_mounts, version_folders
+from serving.model_server.versions import VersionTable
 from serving.model_server.warmup import replay_warmup
 
 LOGGER = logging.getLogger(__name__)
@@ -48,11 +49,11 @@ class ModelManager:
         self._allow_unavailable_labels = allow_unavailable_labels
         self._mounts = dict(mounts or {})
         self._load = load
+        # Guards the table and the configuration; notified at each change of a state.
         self._changed = threading.Condition()
         self._reloading = threading.Lock()
         self._config = None
-        self._labels: Labels = {}
-        self._entries: dict[str, dict[int, VersionEntry]] = {}
+        self._table = VersionTable()
         self._wake = self._stopped = False
         self._worker = threading.Thread(target=self._run, name="model-loader", daemon=True)
         self._worker.start()
@@ -72,104 +73,34 @@ class ModelManager:
         with self._reloading:
             check_config(config)
             with self._changed:
-                self._labels = resolve_labels(config, self._labels, self._entries, self._allow_unavailable_labels)
+                self._table.labels = resolve_labels(
+                    config, self._table.labels, self._table.entries, self._allow_unavailable_labels
+                )
                 known = {model.name for model in self._config.model_config_list.config} if self._config else set()
                 self._config = config
             self._aspire()
             new = [model.name for model in config.model_config_list.config if model.name not in known]
             if starting:
-                new = [name for name in new if self._entries.get(name)]
+                new = [name for name in new if self._table.of(name)]
             self._wait_for_models(new, keep_waiting, starting)
 
     def _wait_for_models(self, names: list[str], keep_waiting: Callable[[], bool], all_versions: bool) -> None:
         with self._changed:
-            while waiting := [name for name in names if not self._settled(name, all_versions)]:
+            while waiting := [name for name in names if not self._table.settled(name, all_versions)]:
                 if self._stopped or not keep_waiting():
-                    raise ServingError(
-                        grpc.StatusCode.UNKNOWN, f"stopped waiting for models to load: {', '.join(waiting)}"
-                    )
+                    message = f"stopped waiting for models to load: {', '.join(waiting)}"
+                    raise ServingError(grpc.StatusCode.UNKNOWN, message)
                 self._changed.wait(timeout=0.2)
-            failed = [name for name in names if not self._serving(name)]
+            failed = [name for name in names if not self._table.serving(name)]
             if failed:
                 reasons = ", ".join(
                     f"{{{{name: {name} version: {entry.version}}} due to error: {entry.error_message}}}"
                     for name in failed
-                    for entry in self._entries[name].values()
+                    for entry in self._table.of(name).values()
                     if entry.aspired
                 )
-                raise ServingError(
-                    grpc.StatusCode.UNKNOWN, f"{len(failed)} model(s) did not become available: {{{reasons}}}"
-                )
-
-    def _serving(self, name: str) -> bool:
-        return any(entry.state is State.AVAILABLE for entry in self._entries.get(name, {}).values())
-
-    def _settled(self, name: str, all_versions: bool) -> bool:
-        states = [entry.state for entry in self._entries.get(name, {}).values() if entry.aspired]
-        done = bool(states) and all(state in (State.AVAILABLE, State.END) for state in states)
-        return done or (not all_versions and self._serving(name))
-
-    # Requests
-
-    @contextmanager
-    def servable(self, model_spec) -> Iterator[tuple[int, Servable]]:
-        """The version and the loaded model that `model_spec` names; it stays loaded inside the `with`.
-
-        Raises INVALID_ARGUMENT without a name or for an unknown label, NOT_FOUND when it is not being served.
-        """
-        with self._changed:
-            entry = self._find(model_spec)
-            entry.in_flight += 1
-            servable = entry.servable
-        try:
-            yield entry.version, servable
-        finally:
-            with self._changed:
-                entry.in_flight -= 1
-                if entry.state is State.UNLOADING and entry.in_flight == 0:
-                    self._finish_unload(model_spec.name, entry)
-
-    def _find(self, model_spec) -> VersionEntry:
-        if not model_spec.name:
-            raise invalid_argument("ModelSpec has no name specified.")
-        serving = {
-            version: entry
-            for version, entry in self._entries.get(model_spec.name, {}).items()
-            if entry.state is State.AVAILABLE
-        }
-        version = self._version_of(model_spec)
-        if version is None:
-            if not serving:
-                raise not_found(f"Servable not found for request: Latest({model_spec.name})")
-            return serving[max(serving)]
-        if version not in serving:
-            raise not_found(f"Servable not found for request: Specific({model_spec.name}, {version})")
-        return serving[version]
-
-    def _version_of(self, model_spec) -> int | None:
-        choice = model_spec.WhichOneof("version_choice")
-        if choice == "version":
-            return model_spec.version.value
-        if choice == "version_label":
-            labels = self._labels.get(model_spec.name, {})
-            if model_spec.version_label not in labels:
-                raise invalid_argument(f"Unrecognized servable version label: {model_spec.version_label}")
-            return labels[model_spec.version_label]
-        return None
-
-    def status(self, model_spec) -> list[tuple[int, State, int, str]]:
-        """(version, state, error code, error message) of the versions `model_spec` names, highest first."""
-        with self._changed:
-            entries = self._entries.get(model_spec.name, {})
-            version = self._version_of(model_spec)
-            if version is not None and version not in entries:
-                raise not_found(f"Could not find version {version} of model {model_spec.name}")
-            if not entries:
-                raise not_found(f"Could not find any versions of model {model_spec.name}")
-            chosen = sorted(entries, reverse=True) if version is None else [version]
-            return [(v, entries[v].state, entries[v].error_code, entries[v].error_message) for v in chosen]
-
-    # Loading and unloading
+                message = f"{len(failed)} model(s) did not become available: {{{reasons}}}"
+                raise ServingError(grpc.StatusCode.UNKNOWN, message)
 
     def _aspire(self) -> None:
         """Look at the file system and mark which versions are wanted; wake the loader."""
@@ -189,26 +120,40 @@ class ModelManager:
         with self._changed:
             if config is not self._config:
                 return
-            for name in self._entries.keys() - named:
-                self._mark(name, {})
+            for name in self._table.entries.keys() - named:
+                self._table.mark(name, {})
             for name, folders in wanted.items():
-                self._mark(name, folders)
+                self._table.mark(name, folders)
             self._wake = True
             self._changed.notify_all()
 
-    def _mark(self, name: str, folders: dict[int, Path]) -> None:
-        entries = self._entries.setdefault(name, {}) if folders else self._entries.get(name, {})
-        for version, folder in folders.items():
-            entry = entries.get(version)
-            # A version that failed is tried again only after it had been taken out of the configuration.
-            if entry is None or (entry.state is State.END and not entry.aspired):
-                entries[version] = VersionEntry(version, str(folder))
-            else:
-                entry.aspired = True
-        for version in entries.keys() - folders.keys():
-            entries[version].aspired = False
-            if entries[version].state is State.START:
-                entries[version].end()
+    # Requests
+
+    @contextmanager
+    def servable(self, model_spec) -> Iterator[tuple[int, Servable]]:
+        """The version and the loaded model that `model_spec` names; it stays loaded inside the `with`.
+
+        Raises what `VersionTable.find` raises.
+        """
+        with self._changed:
+            entry = self._table.find(model_spec)
+            entry.in_flight += 1
+            servable = entry.servable
+        try:
+            yield entry.version, servable
+        finally:
+            with self._changed:
+                entry.in_flight -= 1
+                if entry.state is State.UNLOADING and entry.in_flight == 0:
+                    self._finish_unload(model_spec.name, entry)
+
+    def status(self, model_spec) -> list[tuple[int, State, int, str]]:
+        """(version, state, error code, error message) of the versions `model_spec` names, highest first."""
+        with self._changed:
+            entries = self._table.status(model_spec)
+            return [(entry.version, entry.state, entry.error_code, entry.error_message) for entry in entries]
+
+    # Loading and unloading
 
     def _run(self) -> None:
         while True:
@@ -226,10 +171,12 @@ class ModelManager:
 
     def _settle(self) -> None:
         """Load and unload until every model is as wanted."""
-        for name in list(self._entries):
+        with self._changed:
+            names = list(self._table.entries)
+        for name in names:
             while not self._stopped:
                 with self._changed:
-                    action = next_action(list(self._entries[name].values()))
+                    action = next_action(list(self._table.of(name).values()))
                     if action is None:
                         break
                     kind, entry = action
@@ -258,6 +205,7 @@ class ModelManager:
 
     def _start_unload(self, name: str, entry: VersionEntry) -> None:
         entry.state = State.UNLOADING
+        self._changed.notify_all()
         if entry.in_flight == 0:
             self._finish_unload(name, entry)
 
@@ -271,11 +219,5 @@ class ModelManager:
         with self._changed:
             self._stopped = True
             self._changed.notify_all()
-        self._worker.join()
-
-
-def read_reload_request(request):
-    """The `ModelServerConfig` of a `ReloadConfigRequest`; a list of models is the one kind that may be reloaded."""
-    if request.config.WhichOneof("config") != "model_config_list":
-        raise invalid_argument("ServerModelConfig type not supported by HandleReloadConfigRequest.")
-    return request.config
+        # A load that is under way cannot be interrupted; the process need not wait for it.
+        self._worker.join(timeout=5)

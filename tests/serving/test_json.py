@@ -60,6 +60,7 @@ def test_bytes_come_as_base64():
         ({"inputs": [None]}, "Type: Null"),
         ({"inputs": [True]}, "Type: Bool"),
         ({"inputs": [1e39]}, "without loss of precision"),
+        ({"inputs": [10**400]}, "without loss of precision"),
     ],
 )
 def test_what_is_refused(document, words):

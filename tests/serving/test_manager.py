@@ -107,7 +107,7 @@ def test_a_broken_version_keeps_the_old_one_and_is_tried_again_only_when_asked_a
     loads.broken.add(2)
     manager.reload(config(2))
     wait_states(manager, v1=State.AVAILABLE, v2=State.END)
-    assert manager.status(spec(2))[0][2:] == (2, f"ValueError: {manager._entries['m'][2].path} is broken")
+    assert manager.status(spec(2))[0][2:] == (2, f"ValueError: {manager._table.of('m')[2].path} is broken")
     manager.reload(config(2))
     assert loads.order == [1, 2]
 

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from tiny_model import expected_scores, recommend_inputs, write_warmup
 
-from serving.client import as_text
+from serving.answers import as_text
 from serving.errors import ModelFailed, ModelNotServed, ModelServerError
 
 

@@ -52,8 +52,8 @@ def test_a_server_that_cannot_start_shows_its_log(tmp_path):
 
 def test_a_lock_held_by_another_process_is_named(tmp_path):
     path = tmp_path / "models.config"
-    with locked(path), pytest.raises(TimeoutError, match=r"models.config.lock is held by another process"):
-        with locked(path, timeout_s=0.1):
-            pass
+    held = pytest.raises(TimeoutError, match=r"models.config.lock is held by another process")
+    with locked(path), held, locked(path, timeout_s=0.1):
+        pass
     with locked(path, timeout_s=0.1):
         assert path.with_name("models.config.lock").exists()

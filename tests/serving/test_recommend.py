@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from tiny_model import expected_scores
 
-from serving.client import Prediction
+from serving.answers import Prediction
 from serving.errors import ModelNotServed, ModelServerError
 from serving.recommend import PLAY, POPULAR, SAME_ARTIST, SAME_GENRE, recommend
 
