@@ -31,6 +31,9 @@ __all__ = [
 ]
 
 SOURCES: dict[str, str] = {  # name -> "module:Class"
+    "eventsim": "lakehouse.sources.eventsim:Eventsim",
+    "generic": "lakehouse.sources.generic:Generic",
+    "lastfm1k": "lakehouse.sources.lastfm1k:Lastfm1k",
     "sequences": "lakehouse.sources.sequences:Sequences",
 }
 PROGRESS_EVERY = 100_000

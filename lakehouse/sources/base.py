@@ -10,6 +10,7 @@ import gzip
 import hashlib
 import io
 import re
+import zlib
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -22,6 +23,7 @@ from lakehouse.events import ContractError, Envelope, decode_event, encode_event
 
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 MAX_REJECTED_TEXT = 8192
+BROKEN_GZIP = (EOFError, gzip.BadGzipFile, zlib.error)
 _TIMES = re.compile(r"\d{4,}-\d\d-\d\dT[\d:.+]+ ?")
 _encode = msgspec.json.Encoder().encode
 
@@ -86,25 +88,28 @@ def from_millis(epoch_ms: int) -> datetime:
     return EPOCH + timedelta(milliseconds=epoch_ms)
 
 
-def open_text(path: Path) -> TextIO:
+def open_text(path: Path, newline: str = "") -> TextIO:
     """UTF-8 text, unzipped when the name ends in .gz; broken bytes become U+FFFD so that one bad row ends nothing."""
     if path.suffix == ".gz":
-        return io.TextIOWrapper(gzip.GzipFile(path), encoding="utf-8-sig", errors="replace", newline="")
-    return path.open(encoding="utf-8-sig", errors="replace", newline="")
+        return io.TextIOWrapper(gzip.GzipFile(path), encoding="utf-8-sig", errors="replace", newline=newline)
+    return path.open(encoding="utf-8-sig", errors="replace", newline=newline)
 
 
 def numbered_lines(path: Path, name: str | None = None) -> Iterator[Origin]:
     """Lines of a text file without their line ends; empty lines are left out."""
     shown = name or path.name
-    with open_text(path) as stream:
+    with open_text(path, newline="\n") as stream:  # cut at \n alone: a title may hold \r or U+2028
         try:
-            # io splits at \n only, as native dumps do; str.splitlines would also cut at U+2028 inside a title
             for number, line in enumerate(stream, 1):
                 line = line.rstrip("\r\n")
                 if line:
                     yield Origin(shown, number, line)
-        except (EOFError, gzip.BadGzipFile) as error:
-            raise SourceError(f"{path}: broken gzip ({error}); check the download with `gzip -t {path}`") from error
+        except BROKEN_GZIP as error:
+            raise broken_gzip(path, error) from error
+
+
+def broken_gzip(path: Path, error: Exception) -> SourceError:
+    return SourceError(f"{path}: broken gzip ({error}); check the download with `gzip -t {path}`")
 
 
 def find_file(path: Path, *patterns: str) -> Path | None:
