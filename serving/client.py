@@ -38,6 +38,7 @@ class ModelClient:
         self.address, self.timeout = address, timeout
         self._channel = grpc.insecure_channel(address, options=_CHANNEL_OPTIONS)
         self._stubs: dict[str, Any] = {}
+        self._connected = False
 
     def __enter__(self) -> ModelClient:
         return self
@@ -208,9 +209,13 @@ class ModelClient:
     def _call(self, method: str, request, timeout: float | None = None):
         call, timeout = self._stub(method), timeout or self.timeout
         try:
-            return call(request, timeout=timeout)
+            response = call(request, timeout=timeout)
+            self._connected = True
+            return response
         except grpc.RpcError as error:
-            if error.code() is not grpc.StatusCode.UNAVAILABLE:
+            unavailable = error.code() is grpc.StatusCode.UNAVAILABLE
+            reached_before, self._connected = self._connected, self._connected or not unavailable
+            if not (unavailable and reached_before):
                 raise translate(self.address, error) from error
             lost = error
         # The connection may be that of a server that has been restarted since. Every call here may be repeated.

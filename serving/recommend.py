@@ -16,14 +16,18 @@ from serving.answers import as_text
 from serving.client import ModelClient
 from serving.errors import ModelNotServed
 
-PLAY, SAME_ARTIST, SAME_GENRE, POPULAR = "play", "same_artist", "same_genre", "popular"
+PLAY, PLAYED_BEFORE = "play", "played_before"
+SAME_ARTIST, SAME_GENRE, POPULAR = "same_artist", "same_genre", "popular"
 MAX_PLAYS = 2
 TrackInfo = Mapping[str, Mapping[str, Any]]
 
 
 @dataclass(frozen=True)
 class Reason:
-    """One reason: kind `play` (a track of the history, with its share of the score, 0 to 1) or a fact."""
+    """One reason: kind `play` (a track of the history, with its share of the score, 0 to 1) or a fact.
+
+    `played_before` stands alone: the track itself is in the history and speaks for it more than any other play.
+    """
 
     kind: str
     text: str
@@ -138,7 +142,14 @@ class _ReasonWriter:
         self._history, self._info, self._popular = history, track_info, popular
 
     def recommendation(self, track_id: str, score: float, contributions: np.ndarray) -> Recommendation:
-        plays = self._plays(track_id, contributions)
+        shares = self._shares(contributions)
+        again = shares.pop(track_id, 0.0)
+        plays = [
+            Reason(PLAY, f"you played {self._named(played)}", played, share)
+            for played, share in sorted(shares.items(), key=lambda item: -item[1])[:MAX_PLAYS]
+        ]
+        if again > max(shares.values(), default=0.0):
+            plays = [Reason(PLAYED_BEFORE, "you played it before", track_id, again)]
         facts = self._facts(track_id)
         info = self._info.get(track_id, {})
         return Recommendation(
@@ -150,18 +161,14 @@ class _ReasonWriter:
             self._sentence(plays, facts),
         )
 
-    def _plays(self, track_id: str, contributions: np.ndarray) -> list[Reason]:
-        """The plays that raised the score most; repeated plays of a track count together."""
+    def _shares(self, contributions: np.ndarray) -> dict[str, float]:
+        """Played track -> its part (0 to 1) of all that raised the score; repeated plays count together."""
         total: dict[str, float] = {}
-        for played, value in zip(self._history, contributions[: len(self._history)], strict=False):
-            if played and played != track_id:
+        for played, value in zip(self._history, contributions, strict=False):
+            if played:
                 total[played] = total.get(played, 0.0) + float(value)
         positive = sum(float(value) for value in contributions if value > 0)
-        best = sorted((item for item in total.items() if item[1] > 0), key=lambda item: -item[1])[:MAX_PLAYS]
-        return [
-            Reason(PLAY, f"you played {self._named(played)}", played, min(value / positive, 1.0))
-            for played, value in best
-        ]
+        return {played: min(value / positive, 1.0) for played, value in total.items() if value > 0}
 
     def _facts(self, track_id: str) -> list[Reason]:
         facts = []
@@ -188,6 +195,8 @@ class _ReasonWriter:
         return f"{self._title(track_id)} by {artist}" if artist else self._title(track_id)
 
     def _sentence(self, plays: list[Reason], facts: list[Reason]) -> str:
+        if plays and plays[0].kind == PLAYED_BEFORE:
+            return "Because you played it before."
         if plays:
             return f"Because you played {self._play_names([play.track_id for play in plays])}."
         kinds = {fact.kind: fact.text for fact in facts}

@@ -112,6 +112,18 @@ def test_a_version_the_server_cannot_load_leaves_everything_as_it_was(world, pub
     assert answering(world) == 2
 
 
+def test_a_first_version_the_server_cannot_load_leaves_an_empty_server(world, publisher):
+    world.add(world.name, 1)
+    (world.base / world.name / "1" / "saved_model.pb").write_bytes(b"not a graph")
+    with pytest.raises(PublishError, match=r"did not become available.*configuration was put back"):
+        publisher.stage(1)
+    assert publisher.current() is None
+    assert world.client.available_versions(world.name) == set()
+    shutil.rmtree(world.base / world.name / "1")
+    publish(world, publisher, 1)
+    assert answering(world) == 1
+
+
 def test_an_incomplete_folder_is_refused_before_the_server_hears_of_it(world, publisher):
     with pytest.raises(PublishError, match="does not exist: export version 1 first"):
         publisher.stage(1)
@@ -175,7 +187,9 @@ STEPS = ["load version 2", "set labels", "write the configuration file", "done"]
 def workers():
     """Processes that have the heavy modules loaded and no thread running."""
     context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload(["crash_worker", "serving.publish", "tensorflow_serving.apis.predict_pb2"])
+    context.set_forkserver_preload(
+        ["no_keras", "crash_worker", "serving.publish", "tensorflow_serving.apis.predict_pb2"]
+    )
     return context
 
 

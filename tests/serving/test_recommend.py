@@ -50,6 +50,8 @@ def ask(history, tracks, shares, **options):
         (["a", "c"], "d", [0.2, 0.8, 0.0], "Because you played Gamma by Cid and Alpha by Ann."),
         (["e", "a"], "d", [0.9, 0.1, 0.0], "Because you played e and Alpha by Ann."),
         (["e"], "d", [0.9, 0.1], "Because you played e."),
+        (["a", "c"], "c", [0.2, 0.8, 0.0], "Because you played it before."),
+        (["a", "c"], "c", [0.7, 0.3, 0.0], "Because you played Alpha by Ann."),
         (["a"], "b", [-0.2, 0.9], "Because you listen to Ann."),
         (["a"], "d", [0.0, 0.9], "Because you listen to jazz."),
         (["a"], "c", [0.0, 0.9], "Popular with listeners this week."),
