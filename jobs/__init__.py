@@ -1,0 +1,1 @@
+"""Named jobs: which assets run together."""

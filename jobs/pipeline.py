@@ -1,0 +1,36 @@
+"""The jobs of the flow. The command line, the schedule and the sensors launch these and nothing else."""
+
+from __future__ import annotations
+
+import dagster as dg
+
+from assets.describe import PARTITIONS
+
+_FACTS = dg.AssetSelection.groups("bronze") | dg.AssetSelection.assets("silver/listens", "silver/feedback")
+_LEARN = dg.AssetSelection.groups("models")
+_SERVE = dg.AssetSelection.groups("serving")
+
+ingest = dg.define_asset_job(
+    "ingest",
+    selection=_FACTS,
+    partitions_def=PARTITIONS,
+    description="Raw dumps of some days to bronze and to the facts of silver.",
+)
+refresh = dg.define_asset_job(
+    "refresh",
+    selection=dg.AssetSelection.groups("silver", "gold") - _FACTS,
+    description="Entities, sessions and gold from all facts.",
+)
+train = dg.define_asset_job(
+    "train", selection=_LEARN, description="Train, compare with the baselines and with the champion, promote or refuse."
+)
+publish = dg.define_asset_job(
+    "publish", selection=_SERVE, description="Bring the champion to the model server, checked before the switch."
+)
+nightly = dg.define_asset_job(
+    "nightly",
+    selection=(dg.AssetSelection.groups("silver", "gold") - _FACTS) | _LEARN | _SERVE,
+    description="Everything after the facts: refresh, train, publish.",
+)
+
+JOBS = [ingest, refresh]

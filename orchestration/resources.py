@@ -1,0 +1,29 @@
+"""Resources of the graph, made from the one settings object."""
+
+from __future__ import annotations
+
+import dagster as dg
+
+from lakehouse.lake import Lake
+from lakehouse.settings import Settings, get_settings
+from lakehouse.spark import get_spark
+from orchestration.io_manager import DeltaIOManager
+
+
+@dg.resource(description="The tables of the lake, through the process's Spark session.")
+def lake(_context: dg.InitResourceContext) -> Lake:
+    settings = get_settings()
+    return Lake(get_spark(settings), settings)
+
+
+@dg.resource(description="SOUNDLAKE_* settings.")
+def settings(_context: dg.InitResourceContext) -> Settings:
+    return get_settings()
+
+
+@dg.io_manager(required_resource_keys={"lake"}, description="Delta tables by their contracts.")
+def delta(context: dg.InitResourceContext) -> DeltaIOManager:
+    return DeltaIOManager(context.resources.lake)
+
+
+RESOURCES = {"lake": lake, "settings": settings, "delta": delta}
