@@ -12,6 +12,7 @@ from models.data import Catalogue, ListeningData
 from models.vocabulary import tie_order
 
 Histories = Sequence[Sequence[str]]
+UNRANKED = np.float32(-1e9)  # the score where there is no track; finite, so that JSON can carry it
 Progress = Callable[[Mapping[str, float]], None]  # called with {"epoch": 1, "loss": …, …}
 
 
@@ -33,7 +34,7 @@ class Recommender(Protocol):
 
         histories: plays, oldest first, unknown ids ignored; exclude: tracks never to return; hours: local hour 0-23,
         -1 unknown; devices: "" unknown. Returns ids (object [B, k], best first, "" where there are no more) and
-        scores (float32 [B, k], -inf there).
+        scores (float32 [B, k], ``UNRANKED`` there).
         """
         ...
 
@@ -79,7 +80,7 @@ class CatalogueRecommender(ABC):
         """See :class:`Recommender`."""
         vocabulary = self.catalogue.vocabulary
         n = len(histories)
-        ids, best = np.full((n, k), "", dtype=object), np.full((n, k), -np.inf, np.float32)
+        ids, best = np.full((n, k), "", dtype=object), np.full((n, k), UNRANKED, np.float32)
         hours = np.full(n, -1, np.int32) if hours is None else np.asarray(hours, np.int32)
         devices = [""] * n if devices is None else list(devices)
         for start in range(0, n, self.batch_size):

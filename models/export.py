@@ -1,0 +1,156 @@
+"""A trained two-tower model as a TensorFlow SavedModel that takes and returns raw track ids.
+
+Signatures ``recommend`` (also the default), ``score`` and ``explain``; see :class:`RecommenderModule`. A version is
+written to a sibling and renamed, so that a model server polling the folder never sees half of one.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import tempfile
+from pathlib import Path
+
+import numpy as np
+import tensorflow as tf
+
+from models.recommend.base import UNRANKED
+from models.recommend.two_tower import TwoTower
+from models.vocabulary import tie_order
+
+STRINGS, WORDS = tf.TensorSpec([None, None], tf.string), tf.TensorSpec([None], tf.string)
+NUMBERS = tf.TensorSpec([None], tf.int32)
+CONTEXT = {"hour": NUMBERS, "device": WORDS}
+
+
+class ExportMismatch(ValueError):
+    """The exported model does not answer as the model in memory does."""
+
+
+class RecommenderModule(tf.Module):
+    """Strings in, strings out.
+
+    history: string [B, L], oldest first, "" is padding, unknown ids are ignored; exclude: string [B, M], never
+    returned; hour: int32 [B], local, -1 unknown; device: string [B], "" unknown; k: int32 scalar.
+
+    The track table is an asset file in tie order, and ``top_k`` prefers the lower row, so equal scores come out in
+    an order that follows neither id nor popularity.
+    """
+
+    def __init__(self, model: TwoTower, folder: Path):
+        super().__init__(name="soundlake_recommender")
+        order = np.argsort(tie_order(model.catalogue.ids))
+        self.scorer = model.scorer.reordered(order)
+        self._indices, self._names = _string_table(folder / "tracks.txt", model.catalogue.ids[order].tolist())
+        self._devices, _ = _string_table(folder / "devices.txt", list(model.device_names))
+        signatures = {"history": STRINGS, **CONTEXT}
+        self.recommend = _signature(self._recommend, {**signatures, "exclude": STRINGS, "k": tf.TensorSpec([], tf.int32)})
+        self.score = _signature(self._score, {**signatures, "candidates": STRINGS})
+        self.explain = _signature(self._explain, {**signatures, "candidates": STRINGS})
+
+    def _recommend(self, history, hour, device, exclude, k):
+        """track_ids string [B, k], scores float32 [B, k], best first; "" and -1e9 where the catalogue has no more."""
+        scores = self.scorer.logits(self._tracks(history), hour, self._device(device))
+        columns = self._tracks(exclude)
+        row = tf.broadcast_to(tf.range(tf.shape(columns)[0])[:, None], tf.shape(columns))
+        cells = tf.boolean_mask(tf.stack([row, columns], -1), columns >= 0)
+        scores = tf.tensor_scatter_nd_update(scores, cells, tf.fill([tf.shape(cells)[0]], tf.constant(UNRANKED)))
+        best, rows = tf.math.top_k(scores, tf.minimum(k, tf.shape(scores)[1]))
+        ids = tf.where(best > UNRANKED, self._names.lookup(tf.cast(rows, tf.int64)), "")
+        missing = [[0, 0], [0, k - tf.shape(best)[1]]]
+        return {"track_ids": tf.pad(ids, missing, constant_values=""), "scores": tf.pad(best, missing, constant_values=UNRANKED)}
+
+    def _score(self, history, hour, device, candidates):
+        """scores float32 [B, C]; -1e9 for an unknown candidate."""
+        query = self.scorer.query(self._tracks(history), hour, self._device(device))
+        return {"scores": self.scorer.candidate_scores(query, self._tracks(candidates))}
+
+    def _explain(self, history, hour, device, candidates):
+        """contributions float32 [B, C, L + 1]: the exact share of each play given the attention weights; they sum to the
+        score. The last column holds everything else (context, popularity)."""
+        indices = self._tracks(history), hour, self._device(device), self._tracks(candidates)
+        return {"contributions": self.scorer.contributions(*indices)}
+
+    def _tracks(self, ids):
+        return tf.cast(self._indices.lookup(ids), tf.int32)
+
+    def _device(self, names):
+        return tf.cast(self._devices.lookup(names), tf.int32)
+
+
+def write_saved_model(model: TwoTower, path: Path, name: str = "recommender") -> Path:
+    """Write the SavedModel with its warm-up requests to the new folder ``path`` and check that it answers like ``model``.
+
+    Raises FileExistsError where ``path`` exists, ExportMismatch where the answers differ; nothing is left then.
+    """
+    from models.warmup import write_warmup
+
+    path = Path(path)
+    if path.exists():
+        raise FileExistsError(f"{path} exists; a version is written once. Export under the next version number")
+    path.parent.mkdir(parents=True, exist_ok=True)
+    partial = Path(tempfile.mkdtemp(prefix=f".{path.name}-", dir=path.parent))
+    try:
+        with tempfile.TemporaryDirectory() as tables:
+            module = RecommenderModule(model, Path(tables))
+            signatures = {key: getattr(module, key) for key in ("recommend", "score", "explain")}
+            tf.saved_model.save(module, str(partial), signatures={**signatures, "serving_default": module.recommend})
+        write_warmup(partial, name, model.catalogue.ids)
+        check_export(model, partial)
+        partial.chmod(0o755)  # mkdtemp makes it private; a model server runs as somebody else
+        os.rename(partial, path)
+    except BaseException:
+        shutil.rmtree(partial, ignore_errors=True)
+        raise
+    return path
+
+
+def export_version(model: TwoTower, base: Path, name: str, version: int) -> Path:
+    """Write ``<base>/<name>/<version>/``, the layout TensorFlow Serving watches."""
+    if version < 1:
+        raise ValueError(f"version: {version} must be a positive integer; TensorFlow Serving ignores other folders")
+    return write_saved_model(model, Path(base) / name / str(version), name)
+
+
+def check_export(model: TwoTower, path: Path, k: int = 20, tolerance: float = 1e-3) -> None:
+    """Compare the SavedModel with the model in memory: full and empty histories, exclusion, context.
+
+    Scores must agree within ``tolerance``, and ids wherever the scores on both sides of a place differ by more.
+    """
+    from models.saved import SavedRecommender
+
+    histories = _probe_histories(model.catalogue.ids)
+    devices = [*model.device_names, ""] * len(histories)
+    context = ([row * 7 % 25 - 1 for row in range(len(histories))], devices[: len(histories)])
+    for exclude in (None, histories):
+        ours, theirs = (m.recommend(histories, k, exclude, *context) for m in (model, SavedRecommender(path)))
+        if not np.allclose(ours[1], theirs[1], atol=tolerance, rtol=tolerance):
+            worst = np.abs(ours[1] - theirs[1]).max()
+            raise ExportMismatch(f"scores of {path} differ from the model in memory by up to {worst:.2g}; do not serve it")
+        gaps = -np.diff(ours[1], axis=1, prepend=np.inf, append=-np.inf)
+        clear = (gaps[:, :-1] > 2 * tolerance) & (gaps[:, 1:] > 2 * tolerance)
+        clear[:, -1] = False  # what comes after the last place is not known
+        if (ours[0] != theirs[0])[clear].any():
+            raise ExportMismatch(f"tracks recommended by {path} differ from those of the model in memory; do not serve it")
+
+
+def _probe_histories(ids: np.ndarray) -> list[list[str]]:
+    rng = np.random.default_rng(0)
+    lengths = [0, 1, 2, 5, 20, 80]
+    return [rng.choice(ids, min(n, len(ids)), replace=False).tolist() + ["no such track"] * (n % 2) for n in lengths]
+
+
+def _string_table(path: Path, names: list[str]):
+    """Lookup tables name -> row and row -> name from one asset file, a name a line."""
+    for name in names:
+        if not name or "\n" in name or "\r" in name:
+            raise ValueError(f"id {name!r} cannot be exported: ids must not be empty or hold line breaks")
+    path.write_text("".join(f"{name}\n" for name in names), encoding="utf-8", newline="\n")
+    whole, line = tf.lookup.TextFileIndex.WHOLE_LINE, tf.lookup.TextFileIndex.LINE_NUMBER
+    to_row = tf.lookup.TextFileInitializer(str(path), tf.string, whole, tf.int64, line)
+    to_name = tf.lookup.TextFileInitializer(str(path), tf.int64, line, tf.string, whole)
+    return tf.lookup.StaticHashTable(to_row, -1), tf.lookup.StaticHashTable(to_name, "")
+
+
+def _signature(function, inputs):
+    return tf.function(function).get_concrete_function(**{name: tf.TensorSpec(s.shape, s.dtype, name) for name, s in inputs.items()})

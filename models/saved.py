@@ -1,0 +1,88 @@
+"""A recommender over an exported SavedModel: what batch predictions and the promotion gate use.
+
+It needs the folder alone, not the data or the classes the model was trained with.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+
+from models.recommend.base import UNRANKED, Histories
+
+
+class SavedRecommender:
+    """Implements :class:`models.recommend.base.Recommender` over ``path``.
+
+    >>> SavedRecommender("models/recommender/3").recommend([["track-1"]], k=5, exclude=[["track-1"]])
+    """
+
+    def __init__(self, path: str | Path, name: str | None = None, batch_size: int = 256):
+        import tensorflow as tf
+
+        if not (Path(path) / "saved_model.pb").is_file():
+            raise FileNotFoundError(f"{path} holds no saved_model.pb; give the folder of one version, such as <base>/<name>/3")
+        self.path, self.name, self.batch_size = Path(path), name or Path(path).name, batch_size
+        self._loaded = tf.saved_model.load(str(path))  # holds the tables and variables the signatures use
+        missing = {"recommend", "score", "explain"} - set(self._loaded.signatures)
+        if missing:
+            raise ValueError(f"{path}: signatures {sorted(missing)} are missing; export it again with models.export")
+
+    def recommend(
+        self,
+        histories: Histories,
+        k: int,
+        exclude: Histories | None = None,
+        hours: Sequence[int] | None = None,
+        devices: Sequence[str] | None = None,
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """See :class:`models.recommend.base.Recommender`."""
+        n = len(histories)
+        ids, scores = np.full((n, k), "", dtype=object), np.full((n, k), UNRANKED, np.float32)
+        for rows in self._batches(n):
+            answer = self._call(
+                "recommend", rows, histories, hours, devices,
+                exclude=padded([()] * (rows.stop - rows.start) if exclude is None else exclude[rows]),
+                k=np.int32(k),
+            )  # fmt: skip
+            ids[rows] = np.char.decode(answer["track_ids"].numpy().astype(bytes), "utf-8").astype(object)
+            scores[rows] = answer["scores"].numpy()
+        return ids, scores
+
+    def score(self, histories: Histories, candidates: Histories, hours=None, devices=None) -> list[np.ndarray]:
+        """Per listener float32 [C], one score a candidate; ``UNRANKED`` for an unknown one."""
+        out: list[np.ndarray] = []
+        for rows in self._batches(len(histories)):
+            found = self._call("score", rows, histories, hours, devices, candidates=padded(candidates[rows]))["scores"].numpy()
+            out += [row[: len(c)] for row, c in zip(found, candidates[rows], strict=True)]
+        return out
+
+    def explain(self, history: Sequence[str], candidates: Sequence[str], hour: int = -1, device: str = "") -> np.ndarray:
+        """float32 [C, L + 1] for one listener: what each play adds to each candidate's score; last, all else."""
+        answer = self._call("explain", slice(0, 1), [history], [hour], [device], candidates=padded([candidates]))
+        return answer["contributions"].numpy()[0]
+
+    def _batches(self, n: int):
+        for start in range(0, n, self.batch_size):
+            yield slice(start, min(start + self.batch_size, n))
+
+    def _call(self, signature: str, rows: slice, histories, hours, devices, **inputs):
+        import tensorflow as tf
+
+        n = rows.stop - rows.start
+        inputs |= {
+            "history": padded(histories[rows]),
+            "hour": np.full(n, -1, np.int32) if hours is None else np.asarray(hours[rows], np.int32),
+            "device": np.asarray([""] * n if devices is None else list(devices[rows]), dtype=object),
+        }
+        return self._loaded.signatures[signature](**{key: tf.constant(value) for key, value in inputs.items()})
+
+
+def padded(lists: Sequence[Sequence[str]]) -> np.ndarray:
+    """object [B, longest]: lists side by side, "" where one is shorter."""
+    out = np.full((len(lists), max((len(x) for x in lists), default=0)), "", dtype=object)
+    for row, values in zip(out, lists, strict=True):
+        row[: len(values)] = list(values)
+    return out

@@ -1,0 +1,47 @@
+"""Requests TensorFlow Serving replays when it loads a version, so that the first listener does not wait for it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+
+WARMUP = "assets.extra/tf_serving_warmup_requests"
+LENGTHS = (0, 1, 10, 50)
+
+
+def write_warmup(saved_model: Path, name: str, track_ids: Sequence[str]) -> Path:
+    """Write the file (a TFRecord of ``PredictionLog``) into a SavedModel folder: ``recommend`` for one listener at a time."""
+    import tensorflow as tf
+    from tensorflow_serving.apis import prediction_log_pb2
+
+    path = Path(saved_model) / WARMUP
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with tf.io.TFRecordWriter(str(path)) as writer:
+        for length in LENGTHS:
+            request = recommend_request(name, np.resize(np.asarray(track_ids, dtype=object), length).tolist())
+            record = prediction_log_pb2.PredictionLog(predict_log=prediction_log_pb2.PredictLog(request=request))
+            writer.write(record.SerializeToString())
+    return path
+
+
+def recommend_request(name: str, history: Sequence[str], k: int = 10):
+    """A ``PredictRequest`` for one listener, history excluded, context unknown."""
+    import tensorflow as tf
+    from tensorflow_serving.apis import predict_pb2
+
+    request = predict_pb2.PredictRequest()
+    request.model_spec.name = name
+    request.model_spec.signature_name = "recommend"
+    plays = np.asarray([list(history)], dtype=object).reshape(1, len(history))
+    inputs = {
+        "history": tf.make_tensor_proto(plays, tf.string, plays.shape),
+        "exclude": tf.make_tensor_proto(plays, tf.string, plays.shape),
+        "hour": tf.make_tensor_proto([-1], tf.int32),
+        "device": tf.make_tensor_proto([""], tf.string),
+        "k": tf.make_tensor_proto(k, tf.int32),
+    }
+    for key, value in inputs.items():
+        request.inputs[key].CopyFrom(value)
+    return request
