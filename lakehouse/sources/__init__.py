@@ -13,7 +13,7 @@ from datetime import date
 from pathlib import Path
 from typing import Any
 
-from lakehouse.sources.base import Record, Rejected, Source, SourceError
+from lakehouse.sources.base import BROKEN_GZIP, Record, Rejected, Source, SourceError
 from lakehouse.sources.raw import RawWriter
 from lakehouse.sources.summary import ImportSummary
 
@@ -75,10 +75,13 @@ def import_source(
     if not path.exists():
         raise SourceError(f"{path} does not exist; source {name} reads {source.description}")
     with RawWriter(lake, name, as_of=as_of) as writer:
-        for count, record in enumerate(source.read(path, **given), 1):
-            writer.write(record)
-            if progress is not None and count % PROGRESS_EVERY == 0:
-                progress(f"{name}: {count:,} records read")
+        try:
+            for count, record in enumerate(source.read(path, **given), 1):
+                writer.write(record)
+                if progress is not None and count % PROGRESS_EVERY == 0:
+                    progress(f"{name}: {count:,} records read")
+        except BROKEN_GZIP as error:
+            raise SourceError(f"{path}: broken gzip ({error}); check the download with `gzip -t`") from error
     if not writer.summary.events and not writer.summary.entities:
         raise SourceError(f"{path} gave no event and no catalogue row: {_why(writer.summary, source)}")
     if progress is not None:

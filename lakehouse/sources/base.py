@@ -11,15 +11,19 @@ import hashlib
 import io
 import re
 import zlib
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
+from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import NamedTuple, Protocol, TextIO
+from typing import TYPE_CHECKING, NamedTuple, Protocol, TextIO
 
 import msgspec
 
 from lakehouse.catalogue import ENTITIES, Artist, Track, User, decode_entity
 from lakehouse.events import ContractError, Envelope, decode_event, encode_event
+
+if TYPE_CHECKING:
+    from pyarrow.parquet import ParquetFile
 
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 MAX_REJECTED_TEXT = 8192
@@ -99,17 +103,28 @@ def numbered_lines(path: Path, name: str | None = None) -> Iterator[Origin]:
     """Lines of a text file without their line ends; empty lines are left out."""
     shown = name or path.name
     with open_text(path, newline="\n") as stream:  # cut at \n alone: a title may hold \r or U+2028
-        try:
-            for number, line in enumerate(stream, 1):
-                line = line.rstrip("\r\n")
-                if line:
-                    yield Origin(shown, number, line)
-        except BROKEN_GZIP as error:
-            raise broken_gzip(path, error) from error
+        for number, line in enumerate(stream, 1):
+            line = line.rstrip("\r\n")
+            if line:
+                yield Origin(shown, number, line)
 
 
-def broken_gzip(path: Path, error: Exception) -> SourceError:
-    return SourceError(f"{path}: broken gzip ({error}); check the download with `gzip -t {path}`")
+@contextmanager
+def open_parquet(path: Path, columns: Collection[str] = ()) -> Iterator[ParquetFile]:
+    """A pyarrow ParquetFile that has ``columns``; raises SourceError."""
+    import pyarrow
+    from pyarrow import parquet
+
+    try:
+        file = parquet.ParquetFile(path)
+    except pyarrow.ArrowInvalid as error:
+        raise SourceError(f"{path}: no Parquet file ({error})") from error
+    with file:
+        found = file.schema_arrow.names
+        for name in columns:
+            if name not in found:
+                raise SourceError(f"{path}: column {name!r} is missing; found {', '.join(found)}")
+        yield file
 
 
 def find_file(path: Path, *patterns: str) -> Path | None:

@@ -12,6 +12,7 @@ import csv
 from collections.abc import Iterator
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from lakehouse.catalogue import Artist, Track
 from lakehouse.events import Play, make_event
@@ -23,9 +24,13 @@ from lakehouse.sources.base import (
     checked,
     find_file,
     numbered_lines,
+    open_parquet,
     open_text,
     stable_id,
 )
+
+if TYPE_CHECKING:
+    from pyarrow import RecordBatch
 
 SECONDS_PER_PLAY = 240  # 300 plays fit one day
 BASE_DAY = "2020-01-01"
@@ -166,14 +171,8 @@ def _catalogue_rows(path: Path) -> Iterator[tuple[Origin, str, str, str]]:
             yield Origin(path.name, reader.line_num, ",".join(values)), *values
 
 
-def _batches(path: Path, columns: list[str]) -> Iterator:
+def _batches(path: Path, columns: list[str]) -> Iterator[RecordBatch]:
     """Arrow record batches with these columns in this order."""
-    from pyarrow import parquet
-
-    with parquet.ParquetFile(path) as file:
-        missing = [name for name in columns if name not in file.schema_arrow.names]
-        if missing:
-            found = ", ".join(file.schema_arrow.names)
-            raise SourceError(f"{path}: column {missing[0]!r} is missing; found {found}")
+    with open_parquet(path, columns) as file:
         for batch in file.iter_batches(batch_size=65536, columns=columns):
             yield batch.select(columns)
