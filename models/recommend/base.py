@@ -65,9 +65,9 @@ class CatalogueRecommender(ABC):
             raise RuntimeError(f"{self.name}: not fitted yet; call fit(data) first")
         return self._catalogue
 
-    def _learn_catalogue(self, data: ListeningData) -> None:
-        self._catalogue = data.catalogue
-        self._ties = tie_order(data.catalogue.ids)
+    def _learn_catalogue(self, catalogue: Catalogue) -> None:
+        self._catalogue = catalogue
+        self._ties = tie_order(catalogue.ids)
 
     def recommend(
         self,

@@ -42,7 +42,7 @@ class Ease(CatalogueRecommender):
         self.name = "ease" if self.config.half_life is None else "ease_recent"
 
     def fit(self, data: ListeningData, progress: Progress | None = None) -> Ease:
-        self._learn_catalogue(data)
+        self._learn_catalogue(data.catalogue)
         self._prior = (1e-6 * data.listeners / max(1, data.listeners.max(initial=0))).astype(np.float32)
         matrix = user_item_matrix(data)
         self._items = np.arange(data.n_tracks)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from models.data import ListeningData
+from models.data import Catalogue, ListeningData
 from models.recommend.base import CatalogueRecommender, Progress
 
 
@@ -14,8 +14,12 @@ class Popularity(CatalogueRecommender):
     name = "popularity"
 
     def fit(self, data: ListeningData, progress: Progress | None = None) -> Popularity:
-        self._learn_catalogue(data)
-        self._score = (data.listeners + data.plays / (data.plays.max(initial=0) + 1.0)).astype(np.float32)
+        return self.fit_listeners(data.catalogue, data.listeners + data.plays / (data.plays.max(initial=0) + 1.0))
+
+    def fit_listeners(self, catalogue: Catalogue, listeners: np.ndarray) -> Popularity:
+        """From counts alone, one a track: what a hold-out carries."""
+        self._learn_catalogue(catalogue)
+        self._score = np.asarray(listeners, np.float32)
         return self
 
     def scores(self, histories: list[np.ndarray], hours: np.ndarray, devices: list[str]) -> np.ndarray:

@@ -40,7 +40,7 @@ class TwoTower(CatalogueRecommender):
         from models.recommend.trainer import Trainer
 
         config = self.config
-        self._learn_catalogue(data)
+        self._learn_catalogue(data.catalogue)
         self.device_names = data.device_names
         tf.random.set_seed(config.seed)
         rng = np.random.default_rng(config.seed)

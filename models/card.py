@@ -1,0 +1,81 @@
+"""The model card: what a model is, what it learned from, how well it does, and where not to use it (Mitchell et al. 2019)."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+from models.data import ListeningData
+from models.evaluation import report
+from models.evaluation.metrics import Evaluation
+from models.evaluation.split import HoldOut
+from models.recommend.config import TwoTowerConfig
+
+CARD = """# {name}
+
+Recommends tracks from a listener's latest plays, local hour and device: a two-tower network, no user embedding.
+
+## Data
+
+{n_users:,} users, {n_plays:,} plays, {n_tracks:,} tracks; clock: {clock}. Tables read: {tables}.
+Code revision: {revision}.
+
+## Evaluation
+
+Held out: {hold_out}; {n_judged:,} users judged. Full-catalogue ranking without sampled negatives; 95 % bootstrap
+intervals over users. `next` is the very next play; `discover` ranks what the listener had never played.
+
+{table}
+
+{differences}
+
+## Two models in one version
+
+`evaluation/` was fit on the training part only: the gate judges it on plays it has not seen. `serving/` has the same
+settings and was fit on everything: it is what listeners get.
+
+## Settings
+
+{settings}
+
+## Limits
+
+- Learns from plays as they happened, so it repeats what the past interface and its recommendations favoured.
+- A track without plays is placed by its artist, album, genre and acoustic content alone, and seldom surfaces where
+  these are unknown.
+- {context}
+- Offline ranking quality says little about long-run satisfaction; compare on listeners before relying on it.
+- The weights hold no user identity. Rare tracks may reflect very few listeners (the least listened with any play: {least}).
+"""
+
+
+def model_card(
+    name: str,
+    data: ListeningData,
+    hold_out: HoldOut,
+    evaluations: Sequence[Evaluation],
+    config: TwoTowerConfig,
+    data_versions: Mapping[str, int],
+    git_revision: str,
+) -> str:
+    """Markdown; the last of ``evaluations`` is the model the card is about."""
+    candidate, others = evaluations[-1], evaluations[:-1]
+    listened = data.listeners[data.listeners > 0]
+    context = "The hour and device of a request count as far as training saw them."
+    if data.clock != "event":
+        context = "The data have no true clock, so the hour of a request changes nothing."
+    return CARD.format(
+        name=name,
+        n_users=data.n_users,
+        n_plays=data.n_plays,
+        n_tracks=data.n_tracks,
+        clock=data.clock,
+        tables=", ".join(f"{table} version {version}" for table, version in data_versions.items()) or "not recorded",
+        revision=git_revision or "not recorded",
+        hold_out=hold_out.description,
+        n_judged=len(hold_out),
+        table=report.markdown(evaluations),
+        differences=report.differences(candidate, others),
+        settings="\n".join(f"- {key}: {value}" for key, value in config.params().items()),
+        context=context,
+        least=int(listened.min()) if len(listened) else 0,
+    )

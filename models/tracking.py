@@ -1,0 +1,73 @@
+"""What a training writes to MLflow, under the same names every time."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+from models.evaluation.metrics import Evaluation
+from models.evaluation.report import learning_curve_plot
+
+
+
+def connect(tracking_uri: str, experiment: str) -> str:
+    """Point MLflow at the store, make the experiment when it is new, and return its id.
+
+    With a SQLite store artefacts go beside the database; MLflow's own default would be the working directory.
+    """
+    os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
+    import mlflow
+
+    mlflow.set_tracking_uri(tracking_uri)
+    found = mlflow.get_experiment_by_name(experiment)
+    if found is None:
+        location = None
+        if tracking_uri.startswith("sqlite:///"):
+            location = (Path(tracking_uri.removeprefix("sqlite:///")).resolve().parent / "artifacts").as_uri()
+        return mlflow.create_experiment(experiment, artifact_location=location)
+    return found.experiment_id
+
+
+def log_data_versions(data_versions: Mapping[str, int]) -> None:
+    """Record the Delta versions read as tags and as dataset inputs of the active run."""
+    import mlflow
+    from mlflow.data.delta_dataset_source import DeltaDatasetSource
+    from mlflow.data.meta_dataset import MetaDataset
+
+    for name, version in data_versions.items():
+        mlflow.set_tag(f"data_version.{name}", str(version))
+        source = DeltaDatasetSource(delta_table_name=name, delta_table_version=int(version))
+        mlflow.log_input(MetaDataset(source, name=name, digest=f"v{version}"), context="training")
+
+
+def log_model_run(
+    evaluation: Evaluation,
+    params: Mapping[str, object],
+    fit_seconds: float,
+    curve: Sequence[Mapping[str, float]] = (),
+) -> str:
+    """One nested run for one model: parameters, metrics per epoch, final metrics with intervals. Returns its id."""
+    import mlflow
+
+    with mlflow.start_run(run_name=evaluation.model, nested=True, tags={"model": evaluation.model}) as run:
+        mlflow.log_params(dict(params))
+        for point in curve:
+            step = int(point["epoch"])
+            mlflow.log_metrics({f"epoch_{name}": float(v) for name, v in point.items() if name != "epoch"}, step=step)
+        mlflow.log_metrics(evaluation.flat() | {"fit_seconds": fit_seconds})
+        if curve:
+            log_bytes(learning_curve_plot(curve), "learning_curve.png")
+        return run.info.run_id
+
+
+def log_bytes(content: bytes, name: str) -> None:
+    """Store bytes as a file of the active run."""
+    import tempfile
+
+    import mlflow
+
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / name
+        path.write_bytes(content)
+        mlflow.log_artifact(str(path))
