@@ -34,12 +34,8 @@ def checks_of(table: Table, partitioned: bool) -> dg.AssetChecksDefinition:
         ],
     )
     def check(context: dg.AssetCheckExecutionContext, lake: dg.ResourceParam[Lake]):
-        frame = lake.read(table)
-        if partitioned and context.has_partition_key_range:
-            first, last = days_of(context)
-            day = table.run_partition or table.partition_by[0]
-            frame = frame.where(f"{day} BETWEEN DATE'{first}' AND DATE'{last}'")
-        for name, result in validate(table, frame).items():
+        days = days_of(context) if partitioned and context.has_partition_key else None
+        for name, result in validate(table, lake, days).items():
             yield dg.AssetCheckResult(
                 asset_key=key,
                 check_name=name,

@@ -14,10 +14,11 @@ from typing import TYPE_CHECKING
 
 from pyspark.accumulators import Accumulator, AccumulatorParam
 
-from lakehouse import delta_log
+from lakehouse import arrow, delta_log
 from lakehouse.catalogue import ENTITIES
+from lakehouse.contract import Table
 from lakehouse.lake import Lake
-from lakehouse.parse import CATALOGUE_SCHEMA, EVENT_SCHEMA, FAULT_SCHEMA, RawFile, parse
+from lakehouse.parse import CATALOGUE_SCHEMA, EVENT_SCHEMA, FAULT_SCHEMA, RawFile, parse, utc_now
 from lakehouse.settings import Settings
 from lakehouse.storage import storage_for
 from lakehouse.tables.bronze import CATALOGUE, EVENTS, FILES, QUARANTINE
@@ -96,35 +97,43 @@ def ingest(lake: Lake, days: tuple[date, date]) -> IngestResult:
 def load(lake: Lake, files: list[Found], result: IngestResult) -> None:
     """The three steps of the module's head for ``files``."""
     span = (min(f.file.landing_date for f in files), max(f.file.landing_date for f in files))
-    paths = lake.spark.createDataFrame([(f.file.path,) for f in files], "source_file string")
-    faulty = lake.spark.sparkContext.accumulator(set(), _SetUnion())
+    counts = lake.spark.sparkContext.accumulator({}, _Counts())
     for table in dict.fromkeys(PAYLOAD_TABLE[f.file.entity] for f in files):
-        have = lake.read(table, span).select("source_file", "line")
         wanted = [f for f in files if PAYLOAD_TABLE[f.file.entity] is table]
-        changed = set(result.changed_files)
-        # a changed file adds the lines that are not there yet; an unknown one is new as a whole
-        rows = _rows(lake, wanted, good=True, faulty=faulty)
-        known = have.join(paths, "source_file", "left_semi")
-        if changed or known.limit(1).count():
-            rows = rows.join(known, ["source_file", "line"], "left_anti")
+        rows = _rows(lake, wanted, good=True, counts=counts)
+        if _is_known(lake, table, wanted, span):
+            # after a kill, or when a file has changed: add only the lines that are not there yet
+            rows = rows.join(lake.read(table, span).select("source_file", "line"), ["source_file", "line"], "left_anti")
         lake.conform(table, rows).write.format("delta").mode("append").save(lake.uri(table))
-    _quarantine(lake, files, [f for f in files if f.file.path in faulty.value])
-    _close(lake, files, span, result)
+    _quarantine(lake, files, [f for f in files if counts.value[f.file.path][1]])
+    _close(lake, files, counts.value, result)
 
 
-class _SetUnion(AccumulatorParam):
-    def zero(self, value: set) -> set:
-        return set()
+def _is_known(lake: Lake, table: Table, files: list[Found], span: tuple[date, date]) -> bool:
+    """Does the table hold a line of one of ``files`` already?"""
+    import pyarrow as pa
+    import pyarrow.compute as pc
 
-    def addInPlace(self, left: set, right: set) -> set:
-        left |= right
+    paths = pa.array([f.file.path for f in files])
+    where = arrow.between("landing_date", *span) & pc.field("source_file").isin(paths)
+    return arrow.dataset(lake.settings, table).head(1, columns=["line"], filter=where).num_rows > 0
+
+
+class _Counts(AccumulatorParam):
+    """path -> (good, bad) lines; a task that runs twice says the same twice."""
+
+    def zero(self, value: dict) -> dict:
+        return {}
+
+    def addInPlace(self, left: dict, right: dict) -> dict:
+        left.update(right)
         return left
 
 
-def _rows(lake: Lake, files: list[Found], good: bool, faulty: Accumulator | None = None) -> DataFrame:
+def _rows(lake: Lake, files: list[Found], good: bool, counts: Accumulator | None = None) -> DataFrame:
     """Good rows or faults of ``files``, parsed in Python workers; small files share a task.
 
-    Paths of files with faults are added to ``faulty``, so that only those need the second look.
+    ``counts`` learns how many of each every file has.
     """
     import pyarrow as pa
     from pyspark.sql.pandas.types import from_arrow_schema
@@ -137,13 +146,16 @@ def _rows(lake: Lake, files: list[Found], good: bool, faulty: Accumulator | None
         storage = storage_for(lake_uri)
         for batch in batches:
             for row in batch.to_pylist():
+                number = [0, 0]
                 with storage.open_read(row["path"]) as stream:
                     for rows, faults in parse(RawFile(row["path"], row["entity"], row["landing_date"]), stream, key):
-                        if faults is not None and faulty is not None:
-                            faulty.add({row["path"]})
+                        number[0] += rows.num_rows if rows is not None else 0
+                        number[1] += faults.num_rows if faults is not None else 0
                         chosen = rows if good else faults
                         if chosen is not None:
                             yield chosen
+                if counts is not None:
+                    counts.add({row["path"]: tuple(number)})
 
     bins = [[(f.file.path, f.file.entity, f.file.landing_date) for f in part] for part in pack(files)]
     rdd = lake.spark.sparkContext.parallelize(bins, len(bins)).flatMap(lambda part: part)
@@ -169,9 +181,9 @@ def _quarantine(lake: Lake, files: list[Found], faulty: list[Found]) -> None:
 
     now = F.current_timestamp()
     paths = lake.spark.createDataFrame([(f.file.path,) for f in files], "source_file string")
-    was_open = lake.read(QUARANTINE).where("status = 'open'").join(paths, "source_file", "left_semi")
-    if not faulty and was_open.limit(1).count() == 0:
+    if not faulty and not lake.state(QUARANTINE).rows:
         return
+    was_open = lake.read(QUARANTINE).where("status = 'open'").join(paths, "source_file", "left_semi")
     if faulty:
         faults = _rows(lake, faulty, good=False).persist()
     else:
@@ -191,23 +203,23 @@ def _quarantine(lake: Lake, files: list[Found], faulty: list[Found]) -> None:
         faults.unpersist()
 
 
-def _close(lake: Lake, files: list[Found], span: tuple[date, date], result: IngestResult) -> None:
-    """Count what bronze now holds of ``files`` and write the ledger."""
-    from pyspark.sql import functions as F
+def _close(lake: Lake, files: list[Found], counts: dict[str, tuple[int, int]], result: IngestResult) -> None:
+    """Write the ledger. It is the commit point of the whole: a file that is in it is never read again."""
+    import pyarrow as pa
 
-    listed = lake.spark.createDataFrame(
-        [(f.file.path, f.file.entity, f.file.landing_date, f.size, f.version) for f in files],
-        "source_file string, entity string, landing_date date, bytes bigint, version string",
+    now = utc_now()
+    rows = []
+    for f in files:
+        good, bad = counts[f.file.path]
+        result.good[f.file.entity] = result.good.get(f.file.entity, 0) + good
+        result.bad += bad
+        values = (f.file.path, f.file.entity, f.file.landing_date, f.size, f.version, good, bad, now)
+        rows.append(dict(zip(FILES.column_names, values, strict=True)))
+    table = delta_log.open_table(lake.settings, FILES)
+    source = pa.Table.from_pylist(rows, schema=pa.schema(table.schema().to_arrow()))
+    (
+        table.merge(source, "t.source_file = s.source_file", source_alias="s", target_alias="t")
+        .when_matched_update_all()
+        .when_not_matched_insert_all()
+        .execute()
     )
-    good = lake.read(EVENTS, span).select("source_file").unionByName(lake.read(CATALOGUE, span).select("source_file"))
-    good = good.groupBy("source_file").agg(F.count("*").alias("good"))
-    bad = lake.read(QUARANTINE).where("status = 'open'").groupBy("source_file").agg(F.count("*").alias("bad"))
-    rows = listed.join(good, "source_file", "left").join(bad, "source_file", "left").na.fill(0, ["good", "bad"])
-    rows = rows.withColumn("ingested_at", F.current_timestamp()).persist()
-    try:
-        for row in rows.groupBy("entity").agg(F.sum("good").alias("good"), F.sum("bad").alias("bad")).collect():
-            result.good[row["entity"]] = row["good"]
-            result.bad += row["bad"]
-        lake.write(FILES, rows)
-    finally:
-        rows.unpersist()
