@@ -33,4 +33,4 @@ nightly = dg.define_asset_job(
     description="Everything after the facts: refresh, train, publish.",
 )
 
-JOBS = [ingest, refresh]
+JOBS = [ingest, refresh, train, publish, nightly]

@@ -30,6 +30,10 @@ class Settings(BaseSettings):
     serving_models: Path | None = Field(None, description="model base folder here; default <state>/serving")
     serving_base_path: str | None = Field(None, description="the same folder as the model server sees it")
     model_name: str = "recommender"
+    registered_model: str = "soundlake-recommender"
+    experiment: str = "soundlake"
+    train_epochs: int | None = Field(None, ge=1, description="epochs of the two-tower model; default: its own setting")
+    train_dim: int | None = Field(None, ge=4, description="width of its embeddings; default: its own setting")
     seed: int = 20260101
 
     @field_validator("lake")
@@ -72,6 +76,19 @@ class Settings(BaseSettings):
     @property
     def models_dir(self) -> Path:
         return (self.serving_models or self.state_dir / "serving").expanduser().resolve()
+
+    @property
+    def server_address_file(self) -> Path:
+        """Where `soundlake dev` leaves the gRPC address of its model server."""
+        return self.models_dir / "server.address"
+
+    @property
+    def model_server(self) -> str | None:
+        """Address of the model server to use, None to start an embedded one."""
+        if self.serving_address:
+            return self.serving_address
+        file = self.server_address_file
+        return file.read_text().strip() if file.exists() else None
 
     @property
     def models_config(self) -> Path:

@@ -2,22 +2,33 @@
 
 from __future__ import annotations
 
+import warnings
+
 import dagster as dg
+
+warnings.filterwarnings("ignore", category=dg.BetaWarning)
+warnings.filterwarnings("ignore", category=dg.PreviewWarning)
 
 import assets.bronze
 import assets.gold
+import assets.models
+import assets.serving
 import assets.silver
 from assets.checks import CHECKS
 from jobs.pipeline import JOBS
 from orchestration.resources import RESOURCES
+from orchestration.schedules import SCHEDULES
+from orchestration.sensors import SENSORS
 
 defs = dg.Definitions(
     assets=[
         assets.bronze.raw_dumps,
-        *dg.load_assets_from_modules([assets.bronze, assets.silver, assets.gold]),
+        *dg.load_assets_from_modules([assets.bronze, assets.silver, assets.gold, assets.models, assets.serving]),
     ],
-    asset_checks=CHECKS,
+    asset_checks=[*CHECKS, assets.serving.quality_gate, assets.serving.infra_gate],
     jobs=JOBS,
+    schedules=SCHEDULES,
+    sensors=SENSORS,
     resources=RESOURCES,
     executor=dg.in_process_executor,
 )

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 import dagster as dg
 
 from lakehouse.lake import Lake
 from lakehouse.settings import Settings, get_settings
 from lakehouse.spark import get_spark
 from orchestration.io_manager import DeltaIOManager
+from serving.process import RunningServer
 
 
 @dg.resource(description="The tables of the lake, through the process's Spark session.")
@@ -26,4 +29,12 @@ def delta(context: dg.InitResourceContext) -> DeltaIOManager:
     return DeltaIOManager(context.resources.lake)
 
 
-RESOURCES = {"lake": lake, "settings": settings, "delta": delta}
+@dg.resource(description="The model server: the configured one, that of `soundlake dev`, or an embedded one.")
+def model_server(_context: dg.InitResourceContext) -> Iterator[RunningServer]:
+    from serving.lake_model import model_server as connect
+
+    with connect(get_settings()) as running:
+        yield running
+
+
+RESOURCES = {"lake": lake, "settings": settings, "delta": delta, "model_server": model_server}

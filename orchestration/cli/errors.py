@@ -1,0 +1,31 @@
+"""Errors that a person can act on, told without a traceback (SOUNDLAKE_TRACEBACK=1 shows it)."""
+
+from __future__ import annotations
+
+from lakehouse.arrow import TableMissing
+from lakehouse.jars import JarError
+from lakehouse.sources.base import SourceError
+from lakehouse.spark import JavaError
+from orchestration.plan import DayOutOfRange
+from serving.config import ConfigError
+from serving.errors import ModelServerError
+from serving.process import ServerStartError
+from serving.publish import PublishError
+
+
+class CommandError(Exception):
+    """A command that can't do what was asked; the text says what to try next."""
+
+
+EXPECTED = (
+    CommandError,
+    TableMissing,
+    JarError,
+    JavaError,
+    SourceError,
+    DayOutOfRange,
+    ConfigError,
+    ModelServerError,
+    ServerStartError,
+    PublishError,
+)
