@@ -94,6 +94,34 @@ def ingest(lake: Lake, days: tuple[date, date]) -> IngestResult:
     return result
 
 
+def open_lines(settings: Settings) -> dict[str, int]:
+    """source_file -> open quarantined lines."""
+    import pyarrow.compute as pc
+
+    try:
+        rows = arrow.read(settings, QUARANTINE, ["source_file"], pc.field("status") == "open")
+    except arrow.TableMissing:
+        return {}
+    counts = rows.group_by("source_file").aggregate([("source_file", "count")])
+    return dict(zip(counts["source_file"].to_pylist(), counts["source_file_count"].to_pylist(), strict=True))
+
+
+def forget_quarantined(settings: Settings) -> tuple[list[str], list[str]]:
+    """Take the files of open quarantined lines out of the ledger, so that they are pending again.
+
+    -> (paths that will be read again, paths that are gone from the raw zone). Reading them again adds the lines that
+    are good now, resolves those that are gone, and changes nothing else.
+    """
+    wanted = set(open_lines(settings))
+    lying = {f.file.path for f in list_raw(settings.lake)}
+    again = sorted(wanted & lying)
+    table = delta_log.open_table(settings, FILES)
+    if again and table is not None:
+        quoted = ", ".join("'" + path.replace("'", "''") + "'" for path in again)
+        table.delete(f"source_file IN ({quoted})")
+    return again, sorted(wanted - lying)
+
+
 def load(lake: Lake, files: list[Found], result: IngestResult) -> None:
     """The three steps of the module's head for ``files``."""
     span = (min(f.file.landing_date for f in files), max(f.file.landing_date for f in files))

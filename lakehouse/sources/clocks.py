@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from lakehouse.sources.mapping import MappingNode
 
 BASE_DAY = date(2020, 1, 1)
-SECONDS_PER_PLAY = 240.0
+SECONDS_PER_PLAY = 240.0  # 300 plays fit one day
 _FORMATS = ("iso", "epoch_s", "epoch_ms")
 
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import csv
 from collections.abc import Iterator
-from datetime import UTC, date, datetime, timedelta
+from datetime import date
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -28,12 +28,10 @@ from lakehouse.sources.base import (
     open_text,
     stable_id,
 )
+from lakehouse.sources.clocks import BASE_DAY, SECONDS_PER_PLAY, Clock
 
 if TYPE_CHECKING:
     from pyarrow import RecordBatch
-
-SECONDS_PER_PLAY = 240  # 300 plays fit one day
-BASE_DAY = "2020-01-01"
 
 
 class Sequences:
@@ -50,11 +48,11 @@ class Sequences:
         path: Path,
         *,
         dataset: str = "",
-        base_day: str = BASE_DAY,
+        base_day: str = BASE_DAY.isoformat(),
         seconds_per_play: float = SECONDS_PER_PLAY,
     ) -> Iterator[Record]:
         plays, catalogue = _find(path)
-        clock = _Clock(base_day, seconds_per_play)
+        clock = _clock(base_day, seconds_per_play)
         if catalogue is not None:
             yield from _catalogue(catalogue)
         read = _parquet_plays if plays.suffix == ".parquet" else _line_plays
@@ -75,19 +73,14 @@ class Sequences:
             yield checked(event, origin)
 
 
-class _Clock:
-    def __init__(self, base_day: str, seconds: float):
-        try:
-            start = date.fromisoformat(base_day)
-        except ValueError:
-            raise SourceError(f"option base_day={base_day!r} is no date: write it as {BASE_DAY}") from None
-        if not float(seconds) > 0:
-            raise SourceError(f"option seconds_per_play={seconds!r} must be above 0 (usual: {SECONDS_PER_PLAY})")
-        self._start = datetime(start.year, start.month, start.day, tzinfo=UTC)
-        self._step_ms = round(float(seconds) * 1000)
-
-    def at(self, position: int) -> datetime:
-        return self._start + timedelta(milliseconds=position * self._step_ms)
+def _clock(base_day: str, seconds: float) -> Clock:
+    try:
+        start = date.fromisoformat(base_day)
+    except ValueError:
+        raise SourceError(f"option base_day={base_day!r} is no date: write it as {BASE_DAY}") from None
+    if not float(seconds) > 0:
+        raise SourceError(f"option seconds_per_play={seconds!r} must be above 0 (usual: {SECONDS_PER_PLAY:g})")
+    return Clock(None, None, start, float(seconds))
 
 
 _Row = tuple[Origin, str, int, "str | Rejected"]

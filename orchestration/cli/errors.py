@@ -7,6 +7,7 @@ from lakehouse.jars import JarError
 from lakehouse.sources.base import SourceError
 from lakehouse.spark import JavaError
 from orchestration.plan import DayOutOfRange
+from serving.batch import NothingServed
 from serving.config import ConfigError
 from serving.errors import ModelServerError
 from serving.process import ServerStartError
@@ -25,6 +26,7 @@ EXPECTED = (
     SourceError,
     DayOutOfRange,
     ConfigError,
+    NothingServed,
     ModelServerError,
     ServerStartError,
     PublishError,

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import time
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from orchestration.cli.common import LakeOption, console, settings_for
 from orchestration.cli.errors import CommandError
+
+if TYPE_CHECKING:
+    from orchestration.runner import RunReport
 
 DEMO = {"users": 1000, "tracks": 3000, "days": 21}
 
@@ -63,21 +66,32 @@ def _has_raw(settings) -> bool:
     return bool(list_raw(settings.lake))
 
 
-def _run_jobs(settings, instance, select: str | None) -> list:
-    """Facts of the pending days, then every asset that is older than its parents (or what was selected)."""
+def ingest_pending(settings, instance) -> list[RunReport]:
+    """Job `ingest` for every span of days with pending raw files; stops at the first that fails."""
     from orchestration.definitions import defs
-    from orchestration.plan import pending_spans, stale_assets
+    from orchestration.plan import pending_spans
     from orchestration.runner import run_job
 
-    reports = []
-    chosen = _selected(defs, select)
+    reports: list[RunReport] = []
     for first, last in pending_spans(settings):
-        if chosen is not None and not any(key.path[0] == "bronze" for key in chosen):
-            break
         console.print(f"\n[bold]Ingest[/] raw files that landed from {first} to {last}")
         reports.append(run_job(defs, "ingest", instance, console, days=(first, last)))
         if not reports[-1].success:
-            return reports
+            break
+    return reports
+
+
+def _run_jobs(settings, instance, select: str | None) -> list[RunReport]:
+    """Facts of the pending days, then every asset that is older than its parents (or what was selected)."""
+    from orchestration.definitions import defs
+    from orchestration.plan import stale_assets
+    from orchestration.runner import run_job
+
+    chosen = _selected(defs, select)
+    wants_facts = chosen is None or any(not _unpartitioned(defs, key) for key in chosen)
+    reports = ingest_pending(settings, instance) if wants_facts else []
+    if any(not r.success for r in reports):
+        return reports
     keys = stale_assets(defs, instance) if chosen is None else [k for k in chosen if _unpartitioned(defs, k)]
     if keys:
         console.print(f"\n[bold]Refresh, train, publish[/]: {len(keys)} assets")

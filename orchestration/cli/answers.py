@@ -1,0 +1,66 @@
+"""`soundlake recommend`, `soundlake predictions`: ask the served model."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from orchestration.cli.common import LakeOption, console, settings_for
+from orchestration.cli.errors import CommandError
+
+
+def register(app: typer.Typer) -> None:
+    app.command()(recommend)
+    app.command()(predictions)
+
+
+def recommend(
+    user: Annotated[str, typer.Argument(help="User id as in the raw events; an unknown one is a new listener.")],
+    k: Annotated[int, typer.Option(min=1, max=100, help="How many.")] = 10,
+    device: Annotated[str, typer.Option(help="phone, desktop, speaker, …")] = "",
+    hour: Annotated[int, typer.Option(min=-1, max=23, help="Local hour; -1: unknown.")] = -1,
+    repeats: Annotated[bool, typer.Option(help="Tracks heard before may come again.")] = False,
+    lake: LakeOption = None,
+) -> None:
+    """Recommendations for one user with their reasons, from the served version."""
+    from serving.ask import ask
+    from serving.lake_model import model_server
+
+    settings = settings_for(lake)
+    with model_server(settings) as running:
+        listener, answer = ask(settings, running.client, user, k, device, hour, repeats)
+        where = "embedded server" if running.embedded else "server"
+        console.print(
+            f"{len(listener.history):,} plays known of {user}; {where} at {running.address}, "
+            f"{settings.model_name} version {answer.version}"
+        )
+    print_recommendations(answer)
+
+
+def print_recommendations(answer) -> None:
+    from rich.markup import escape
+
+    for rank, item in enumerate(answer, 1):
+        title = item.title or item.track_id
+        artist = f" · {item.artist}" if item.artist else ""
+        console.print(f"{rank:>3}  [bold]{escape(title)}[/]{escape(artist)}  ({item.score:.3f})")
+        console.print(f"     {escape(item.sentence)}")
+
+
+def predictions(
+    task: Annotated[str, typer.Option(help="next: repeats allowed; discover: tracks never heard before.")],
+    out: Annotated[Path, typer.Option(help="Parquet file: user_id, rank 1..k, track_id.")],
+    k: Annotated[int, typer.Option(min=1, max=1000)] = 100,
+    lake: LakeOption = None,
+) -> None:
+    """Top tracks of every listener by the served version's model, as one Parquet file."""
+    from serving.batch import write_predictions
+
+    if task not in ("next", "discover"):
+        raise CommandError(f"--task {task!r}: use next or discover")
+    settings = settings_for(lake)
+    with console.status("ranking …"):
+        version, users, rows = write_predictions(settings, task, out, k)
+    console.print(f"{out}: {rows:,} rows for {users:,} listeners, {settings.model_name} version {version}, task {task}")

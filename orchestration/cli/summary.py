@@ -1,0 +1,131 @@
+"""The end of `soundlake run`, and `soundlake status`."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from rich.markup import escape
+
+from orchestration.cli.answers import print_recommendations
+from orchestration.cli.common import console
+from orchestration.cli.tables import table_grid
+
+if TYPE_CHECKING:
+    from lakehouse.settings import Settings
+    from orchestration.runner import RunReport
+
+TOP = 5
+
+
+def print_summary(settings: Settings, reports: list[RunReport], seconds: float) -> None:
+    console.rule("[bold]Summary")
+    console.print(table_grid(settings))
+    passed = sum(r.checks_passed for r in reports)
+    failed = {name: text for r in reports for name, text in r.checks_failed.items()}
+    if reports:
+        console.print(f"\n[bold]Checks[/]  {passed} passed, {len(failed)} failed")
+    for name, text in failed.items():
+        console.print(f"  [yellow]![/] {name}: {escape(text)}")
+    for report in reports:
+        for step, text in report.failed_steps.items():
+            console.print(f"  [red]✗[/] {report.job}, step {step}: {escape(text)}")
+    _print_model(settings)
+    if all(r.success for r in reports):
+        _print_first_answer(settings)
+    console.print(f"\n[bold]Next[/]  soundlake dev{_lake_hint(settings)}  opens Dagster, MLflow and the model server")
+    console.print(f"      soundlake recommend USER · soundlake tables · soundlake status          ({seconds:.0f} s)")
+
+
+def _lake_hint(settings: Settings) -> str:
+    from lakehouse.settings import Settings as Fresh
+
+    default = Fresh.model_fields["lake"].default
+    return "" if settings.lake.endswith(default) else f" --lake {settings.lake}"
+
+
+def _print_model(settings: Settings) -> None:
+    """The champion beside its baselines, as its own MLflow run has them."""
+    import mlflow
+
+    from models.registry import CHAMPION, aliased_version
+    from serving.batch import served_version
+
+    version = aliased_version(settings.tracking_uri, settings.registered_model, CHAMPION)
+    if version is None:
+        console.print("\n[bold]Model[/]  no champion yet")
+        return
+    client = mlflow.MlflowClient(settings.tracking_uri, settings.tracking_uri)
+    found = client.get_model_version(settings.registered_model, str(version))
+    console.print(f"\n[bold]Models[/]  hold-out of the champion's training; {escape(found.tags.get('hold_out', ''))}")
+    console.print(escape(mlflow.artifacts.load_text(f"runs:/{found.run_id}/comparison.md").strip()))
+    served = served_version(settings)
+    console.print(f"\n[bold]Champion[/]  {settings.registered_model} version {version}")
+    console.print(f"  {escape(found.tags.get('gate.reason', ''))}")
+    where = settings.model_server or "embedded server, started when asked"
+    console.print(f"[bold]Served[/]  {'version ' + str(served) if served else 'nothing yet'} ({where})")
+
+
+def _print_first_answer(settings: Settings) -> None:
+    """The listener with most plays asks the served model."""
+    from lakehouse import arrow
+    from lakehouse.tables.gold import SEQUENCES
+    from serving.ask import ask
+    from serving.lake_model import model_server
+    from serving.listeners import user_ids
+
+    rows = arrow.read(settings, SEQUENCES, ["user_key", "plays"]).sort_by([("plays", "descending"), ("user_key", "ascending")])
+    if not rows.num_rows:
+        return
+    user = user_ids(settings)[rows["user_key"][0].as_py()]
+    with model_server(settings) as running:
+        listener, answer = ask(settings, running.client, user, TOP)
+    console.print(
+        f"\n[bold]Recommended[/] to {escape(user)} ({len(listener.history):,} plays) by served version {answer.version}:"
+    )
+    print_recommendations(answer)
+
+
+def print_status(settings: Settings) -> None:
+    from lakehouse import arrow
+    from lakehouse.tables.bronze import QUARANTINE
+    from models.registry import CHAMPION, aliased_version
+    from orchestration.definitions import defs
+    from orchestration.home import instance
+    from orchestration.plan import pending_spans, stale_assets
+    from serving.batch import served_version
+
+    spans = pending_spans(settings)
+    stale = stale_assets(defs, instance(settings))
+    champion = aliased_version(settings.tracking_uri, settings.registered_model, CHAMPION)
+    try:
+        rows = arrow.read(settings, QUARANTINE, ["status"]).to_pydict()["status"]
+        quarantined = f"{rows.count('open'):,} lines open, {rows.count('resolved'):,} resolved"
+    except arrow.TableMissing:
+        quarantined = "no table yet"
+    lines = {
+        "lake": settings.lake,
+        "raw files pending": ", ".join(f"{a} to {b}" for a, b in spans) or "none",
+        "stale assets": ", ".join(k.to_user_string() for k in stale) or "none",
+        "quarantine": quarantined,
+        "champion": f"version {champion}" if champion else "none",
+        "served": f"version {served_version(settings)}" if served_version(settings) else "none",
+        "model server": _server_state(settings),
+        "MLflow": settings.tracking_uri,
+    }
+    for name, value in lines.items():
+        console.print(f"[bold]{name:<18}[/] {escape(str(value))}")
+    if spans or stale:
+        console.print("Next: [bold]soundlake run[/]")
+
+
+def _server_state(settings: Settings) -> str:
+    address = settings.model_server
+    if address is None:
+        return "not running (embedded: started when asked)"
+    from serving.client import ModelClient
+
+    with ModelClient(address) as client:
+        if not client.is_up():
+            return f"nothing answers at {address}"
+        states = client.status(settings.model_name)
+    return f"{address}: " + (", ".join(f"version {s.version} {s.state}" for s in states) or "no model loaded")

@@ -1,0 +1,60 @@
+"""Predictions for every listener by the version that is served, read from the server's folder."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from lakehouse import arrow
+from lakehouse.settings import Settings
+from lakehouse.tables.gold import SEQUENCES
+from models.predict import predict
+from models.saved import SavedRecommender
+from serving.config import get_model, load_server_config
+from serving.listeners import user_ids
+from serving.publish import STABLE
+
+
+class NothingServed(LookupError):
+    """No version was ever published in this lake."""
+
+
+def served_version(settings: Settings) -> int | None:
+    """Version with the label `stable` in the server's configuration file, None before the first publication."""
+    if not settings.models_config.exists():
+        return None
+    model = get_model(load_server_config(settings.models_config), settings.model_name)
+    return model.labels.get(STABLE) if model else None
+
+
+def write_predictions(settings: Settings, task: str, out: Path, k: int = 100) -> tuple[int, int, int]:
+    """Write user_id, rank, track_id to ``out``; -> (version, listeners, rows).
+
+    Ids that are all plain integers are written as integers, as the data sets have them.
+    """
+    version = served_version(settings)
+    if version is None:
+        raise NothingServed(f"No version of {settings.model_name} is served yet; `soundlake run` publishes one")
+    rows = arrow.read(settings, SEQUENCES, ["user_key", "track_ids", "devices"]).to_pylist()
+    names = user_ids(settings)
+    histories = {names[row["user_key"]]: row["track_ids"] for row in rows}
+    model = SavedRecommender(settings.models_dir / settings.model_name / str(version))
+    table = predict(model, histories, task, k)
+    columns = {
+        "user_id": _integers(table["user_id"]),
+        "rank": table["rank"],
+        "track_id": _integers(table["track_id"]),
+    }
+    out.parent.mkdir(parents=True, exist_ok=True)
+    pq.write_table(pa.table(columns), out)
+    return version, len(histories), table.num_rows
+
+
+def _integers(column: pa.ChunkedArray) -> pa.ChunkedArray:
+    try:
+        numbers = column.cast(pa.int64())
+    except pa.ArrowInvalid:
+        return column
+    return numbers if numbers.cast(pa.string()).equals(column) else column

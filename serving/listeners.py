@@ -1,0 +1,59 @@
+"""What the lake knows of listeners, for requests: their history by user id, and names of tracks."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from lakehouse import arrow
+from lakehouse.parse import pseudonymiser
+from lakehouse.settings import Settings
+from lakehouse.tables.bronze import EVENTS
+from lakehouse.tables.gold import SEQUENCES, TRACK_FEATURES
+
+POPULAR = 50
+
+
+@dataclass(frozen=True)
+class Listener:
+    """``history``: track ids, oldest first; empty for a new listener."""
+
+    user_key: str
+    history: list[str]
+    last_hour: int = -1
+    last_device: str = ""
+
+
+def find_listener(settings: Settings, user_id: str) -> Listener:
+    """The listener by the id of the raw events."""
+    import pyarrow.compute as pc
+
+    key = pseudonymiser(settings.pseudonym_key_bytes())(user_id)
+    columns = ["track_ids", "local_hours", "devices"]
+    rows = arrow.read(settings, SEQUENCES, columns, pc.field("user_key") == key).to_pylist()
+    if not rows:
+        return Listener(key, [])
+    return Listener(key, rows[0]["track_ids"], _last(rows[0]["local_hours"], -1), _last(rows[0]["devices"], ""))
+
+
+def _last(values: list | None, otherwise):
+    return values[-1] if values and values[-1] is not None else otherwise
+
+
+def user_ids(settings: Settings) -> dict[str, str]:
+    """pseudonym -> user id, of every listener with an event; identifying, so bronze only."""
+    pairs = arrow.read(settings, EVENTS, ["user_key", "user_id"]).group_by(["user_key", "user_id"]).aggregate([])
+    return dict(zip(pairs["user_key"].to_pylist(), pairs["user_id"].to_pylist(), strict=True))
+
+
+def track_info(settings: Settings) -> dict[str, dict[str, str | None]]:
+    """track_id -> title, artist, artist_id, genre, as far as they are known."""
+    columns = ["track_id", "title", "artist_name", "artist_id", "genre"]
+    rows = arrow.read(settings, TRACK_FEATURES, columns).rename_columns(["track_id", "title", "artist", "artist_id", "genre"])
+    return {row.pop("track_id"): row for row in rows.to_pylist()}
+
+
+def popular_tracks(settings: Settings, count: int = POPULAR) -> list[str]:
+    """Tracks most played in the last seven days of the lake."""
+    rows = arrow.read(settings, TRACK_FEATURES, ["track_id", "plays_last_7d"])
+    order = rows.sort_by([("plays_last_7d", "descending"), ("track_id", "ascending")]).slice(0, count)
+    return [i for i, n in zip(order["track_id"].to_pylist(), order["plays_last_7d"].to_pylist(), strict=True) if n]
