@@ -30,6 +30,8 @@ class Lastfm1k:
 
     def read(self, path: Path, *, profile_year: int = PROFILE_YEAR) -> Iterator[Record]:
         plays, profile = _find(path)
+        if not str(profile_year).isdigit():
+            raise SourceError(f"option profile_year={profile_year!r} is no year: write it as {PROFILE_YEAR}")
         if profile is not None:
             for origin in numbered_lines(profile):
                 if not origin.text.startswith("#"):

@@ -33,6 +33,8 @@ from lakehouse.sources.clocks import BASE_DAY, SECONDS_PER_PLAY, Clock
 if TYPE_CHECKING:
     from pyarrow import RecordBatch
 
+MAX_POSITION = 10_000_000  # 76 years of plays at the usual step
+
 
 class Sequences:
     """Options: ``dataset`` keeps the event ids of two data sets apart when their users and tracks share numbers;
@@ -60,6 +62,9 @@ class Sequences:
             if isinstance(track, Rejected):
                 yield track
                 continue
+            if position > MAX_POSITION:
+                yield origin.rejected(f"position is above {MAX_POSITION}")
+                continue
             at = clock.at(position)
             event = make_event(
                 "play",
@@ -75,12 +80,16 @@ class Sequences:
 
 def _clock(base_day: str, seconds: float) -> Clock:
     try:
-        start = date.fromisoformat(base_day)
+        start = date.fromisoformat(str(base_day))
     except ValueError:
         raise SourceError(f"option base_day={base_day!r} is no date: write it as {BASE_DAY}") from None
-    if not float(seconds) > 0:
-        raise SourceError(f"option seconds_per_play={seconds!r} must be above 0 (usual: {SECONDS_PER_PLAY:g})")
-    return Clock(None, None, start, float(seconds))
+    try:
+        step = float(seconds)
+    except ValueError:
+        step = 0.0
+    if not 0 < step <= 86_400:
+        raise SourceError(f"option seconds_per_play={seconds!r}: give seconds above 0, like {SECONDS_PER_PLAY:g}")
+    return Clock(None, None, start, step)
 
 
 _Row = tuple[Origin, str, int, "str | Rejected"]

@@ -85,6 +85,20 @@ def test_sequences_from_parquet(tmp_path, lake, read_events, read_entities):
         import_source("sequences", tmp_path / "bad.parquet", lake)
 
 
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"base_day": "May"}, "base_day='May' is no date"),
+        ({"seconds_per_play": "fast"}, "seconds_per_play='fast'"),
+        ({"seconds_per_play": 0}, "seconds_per_play=0"),
+    ],
+)
+def test_sequences_options(tmp_path, lake, options, message):
+    (tmp_path / "sequences.lst").write_text("1,a:b\n")
+    with pytest.raises(SourceError, match=message):
+        import_source("sequences", tmp_path, lake, options)
+
+
 def test_sequences_broken_gzip(tmp_path, lake):
     (tmp_path / "sequences.lst.gz").write_bytes(gzip.compress(b"1,a:b\n" * 1000)[:-20])
     with pytest.raises(SourceError, match="gzip -t"):
