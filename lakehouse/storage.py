@@ -33,7 +33,7 @@ class Storage(Protocol):
     root: str
 
     def list(self, prefix: str = "", suffix: str = "") -> Iterator[Entry]:
-        """Files below the folder ``prefix`` whose name ends in ``suffix``, by path; nothing when there is no such folder."""
+        """Files below the folder ``prefix`` whose name ends in ``suffix``, by path; none without such a folder."""
 
     def open_read(self, path: str) -> BinaryIO:
         """A binary stream; raises FileNotFoundError."""

@@ -1,4 +1,4 @@
-"""Raw-zone storage on S3 and on servers that speak its protocol; loaded by ``storage_for`` when an address asks for it."""
+"""Raw-zone storage on S3 and servers that speak its protocol; ``storage_for`` loads it when an address asks for it."""
 
 from __future__ import annotations
 

@@ -80,7 +80,7 @@ class TrackChooser:
     def choose(
         self, rng: np.random.Generator, sessions: Sessions, at: np.ndarray, genres: np.ndarray, previous: np.ndarray
     ) -> tuple[np.ndarray, np.ndarray]:
-        """Next track of the sessions ``at`` -> (track, whether it was known); ``previous`` is -1 at a session's start."""
+        """Next track of the sessions ``at`` -> (track, whether it was known); ``previous`` is -1 at the start."""
         user, activity = sessions.user[at], sessions.activity[at]
         choice = self._explored(rng, sessions, at, genres[at])
         draw = rng.random(len(at))

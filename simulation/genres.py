@@ -16,7 +16,7 @@ TEMPO_LOW, TEMPO_HIGH = 60.0, 200.0
 
 @dataclass(frozen=True)
 class Genre:
-    """``centre`` follows AXES; ``youth`` > 0 draws younger listeners, < 0 older ones; ``minutes`` is a typical length."""
+    """``centre`` follows AXES; ``youth`` > 0 draws the young, < 0 the old; ``minutes`` is a typical length."""
 
     name: str
     share: float

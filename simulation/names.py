@@ -7,7 +7,8 @@ import numpy as np
 _FIRST = (
     "Amber", "Arctic", "Blue", "Broken", "Cedar", "Copper", "Crystal", "Distant", "Electric", "Ember", "Falling",
     "Foreign", "Golden", "Hidden", "Hollow", "Indigo", "Ivory", "Lunar", "Marble", "Midnight", "Neon", "Northern",
-    "Paper", "Quiet", "Radio", "River", "Scarlet", "Second", "Silver", "Slow", "Southern", "Velvet", "Wandering", "Wild",
+    "Paper", "Quiet", "Radio", "River", "Scarlet", "Second", "Silver", "Slow", "Southern", "Velvet", "Wandering",
+    "Wild",
 )  # fmt: skip
 _SECOND = (
     "Architects", "Avenue", "Bloom", "Canyon", "Choir", "Circuit", "Club", "Colony", "Dancers", "Echoes", "Empire",
@@ -16,8 +17,10 @@ _SECOND = (
 )  # fmt: skip
 _TITLES = (
     "Afterglow", "Alone", "Anywhere", "Backroads", "Better Days", "Borrowed Time", "Breathe", "Carry On", "City Lights",
-    "Closer", "Daydream", "Drive", "Easy", "Fever", "Fireflies", "Gravity", "Heartbeat", "Higher", "Homesick", "Hurricane",
-    "Letters", "Lost and Found", "Magnetic", "Maybe Tomorrow", "Mirage", "Nightfall", "Ocean", "One More Time", "Paradise",
+    "Closer", "Daydream", "Drive", "Easy", "Fever", "Fireflies", "Gravity", "Heartbeat", "Higher", "Homesick",
+    "Hurricane",
+    "Letters", "Lost and Found", "Magnetic", "Maybe Tomorrow", "Mirage", "Nightfall", "Ocean", "One More Time",
+    "Paradise",
     "Photograph", "Promises", "Runaway", "Satellites", "Shadows", "Sleepless", "Slow Motion", "Stay", "Sundown",
     "Thunder", "Undertow", "Waiting", "Wildfire", "Winter Song", "Yesterday's Rain",
 )  # fmt: skip

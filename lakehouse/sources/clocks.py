@@ -51,7 +51,7 @@ class Clock:
 
 
 def time_parser(pattern: str, zone: tzinfo = UTC) -> Callable[[Any], datetime]:
-    """A function from a value to a UTC datetime cut to milliseconds; it raises ValueError, TypeError or OverflowError."""
+    """From a value to a UTC datetime cut to milliseconds; raises ValueError, TypeError or OverflowError."""
     if pattern == "epoch_s":
         return lambda value: _from_epoch(value, 1000)
     if pattern == "epoch_ms":

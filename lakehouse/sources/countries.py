@@ -30,7 +30,8 @@ _NAMES = {
 }  # fmt: skip
 _OTHER_NAMES = {
     "Czechia": "CZ", "Great Britain": "GB", "Hong Kong SAR": "HK", "Ivory Coast": "CI", "Korea": "KR",
-    "North Korea": "KP", "North Macedonia": "MK", "Russia": "RU", "South Korea": "KR", "Taiwan, Province of China": "TW",
+    "North Korea": "KP", "North Macedonia": "MK", "Russia": "RU", "South Korea": "KR",
+    "Taiwan, Province of China": "TW",
     "The Netherlands": "NL", "Türkiye": "TR", "UK": "GB", "USA": "US", "United States of America": "US",
     "Viet Nam": "VN", "Iran, Islamic Republic of": "IR", "Syrian Arab Republic": "SY",
 }  # fmt: skip

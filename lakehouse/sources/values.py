@@ -1,7 +1,7 @@
 """How a mapping makes one value from the columns of a row.
 
-``column_name``, or one of: ``{column: c}`` with optional ``scale`` (a factor), ``values`` (translation) and ``default``;
-``{constant: x}``; ``{hash: [c1, c2], prefix: "track-"}`` (a stable id made from several columns).
+``column_name``, or one of: ``{column: c}`` with optional ``scale`` (a factor), ``values`` (a translation) and
+``default``; ``{constant: x}``; ``{hash: [c1, c2], prefix: "track-"}`` (a stable id made from several columns).
 """
 
 from __future__ import annotations

@@ -174,7 +174,8 @@ def test_eventsim_pages(tmp_path, lake, read_events):
     summary = import_source("eventsim", tmp_path, lake)
     events = read_events()
     plays = [event for event in events if type(event).__name__ == "PlayEvent"]
-    assert [(play.payload.ms_played, play.payload.reason_end) for play in sorted(plays, key=lambda e: e.occurred_at)] == [
+    plays.sort(key=lambda play: play.occurred_at)
+    assert [(play.payload.ms_played, play.payload.reason_end) for play in plays] == [
         (200_000, "trackdone"), (50_000, "fwdbtn"), (50_000, "logout"), (None, None),
     ]  # fmt: skip
     kinds = Counter(type(event).__name__ for event in events)
