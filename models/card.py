@@ -1,4 +1,4 @@
-"""The model card: what a model is, what it learned from, how well it does, and where not to use it (Mitchell et al. 2019)."""
+"""The model card: what a model is, what it learned from, how well it does and its limits (Mitchell et al. 2019)."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ settings and was fit on everything: it is what listeners get.
   these are unknown.
 - {context}
 - Offline ranking quality says little about long-run satisfaction; compare on listeners before relying on it.
-- The weights hold no user identity. Rare tracks may reflect very few listeners (the least listened with any play: {least}).
+- The weights hold no user identity, but rare tracks may reflect very few listeners (least listened: {least}).
 """
 
 

@@ -60,7 +60,11 @@ class Catalogue:
         for batch in batches:
             ids.extend(_column(batch, "track_id", "gold.track_features").cast(pa.string()).to_pylist())
             for key, values in codes.items():
-                column = batch.column(key).cast(pa.string()).to_pylist() if key in batch.schema.names else [None] * len(batch)
+                column = (
+                    batch.column(key).cast(pa.string()).to_pylist()
+                    if key in batch.schema.names
+                    else [None] * len(batch)
+                )
                 known = names[key]
                 values.extend(UNKNOWN if v is None or v == "" else known.setdefault(v, len(known)) for v in column)
             acoustic.append(_acoustic(batch))
@@ -200,7 +204,9 @@ class _Rows:
         times = np.zeros(len(items), np.int64) if times is None else pc.fill_null(times.cast(pa.int64()), 0).to_numpy()
         hours = self._flat(batch, "local_hours", len(items), pa.int32())
         hours = np.full(len(items), UNKNOWN) if hours is None else pc.fill_null(hours, UNKNOWN).to_numpy()
-        self.parts.append((items[keep].astype(np.int32), times[keep], hours[keep].astype(np.int8), self._devices(batch, items)[keep]))
+        self.parts.append(
+            (items[keep].astype(np.int32), times[keep], hours[keep].astype(np.int8), self._devices(batch, items)[keep])
+        )
 
     def _devices(self, batch: pa.RecordBatch, items: np.ndarray) -> np.ndarray:
         flat = self._flat(batch, "devices", len(items), pa.string())
@@ -208,7 +214,9 @@ class _Rows:
             return np.full(len(items), UNKNOWN, np.int16)
         encoded = flat.dictionary_encode()
         names = encoded.dictionary.to_pylist()
-        codes = np.asarray([self.device_names.setdefault(n, len(self.device_names)) if n else UNKNOWN for n in names] + [UNKNOWN])
+        codes = np.asarray(
+            [self.device_names.setdefault(n, len(self.device_names)) if n else UNKNOWN for n in names] + [UNKNOWN]
+        )
         return codes[pc.fill_null(encoded.indices, len(names)).to_numpy()].astype(np.int16)
 
     @staticmethod
@@ -222,8 +230,10 @@ class _Rows:
             return flat.cast(to, safe=False)
         if column.null_count == len(column):
             return None
-        raise ValueError(f"gold.sequences: {name} has {len(flat)} values for {n} plays in a batch; every list must be as "
-                         "long as track_ids. Rebuild the table: dagster asset materialize --select gold/sequences")  # fmt: skip
+        raise ValueError(
+            f"gold.sequences: {name} has {len(flat)} values for {n} plays in a batch; every list must be as long as "
+            "track_ids. Rebuild the table: soundlake run"
+        )
 
 
 def _column(batch: pa.RecordBatch, name: str, table: str) -> pa.Array:

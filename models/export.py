@@ -6,7 +6,6 @@ written to a sibling and renamed, so that a model server polling the folder neve
 
 from __future__ import annotations
 
-import os
 import shutil
 import tempfile
 from pathlib import Path
@@ -44,7 +43,9 @@ class RecommenderModule(tf.Module):
         self._indices, self._names = _string_table(folder / "tracks.txt", model.catalogue.ids[order].tolist())
         self._devices, _ = _string_table(folder / "devices.txt", list(model.device_names))
         signatures = {"history": STRINGS, **CONTEXT}
-        self.recommend = _signature(self._recommend, {**signatures, "exclude": STRINGS, "k": tf.TensorSpec([], tf.int32)})
+        self.recommend = _signature(
+            self._recommend, {**signatures, "exclude": STRINGS, "k": tf.TensorSpec([], tf.int32)}
+        )
         self.score = _signature(self._score, {**signatures, "candidates": STRINGS})
         self.explain = _signature(self._explain, {**signatures, "candidates": STRINGS})
 
@@ -58,16 +59,21 @@ class RecommenderModule(tf.Module):
         best, rows = tf.math.top_k(scores, tf.minimum(k, tf.shape(scores)[1]))
         ids = tf.where(best > UNRANKED, self._names.lookup(tf.cast(rows, tf.int64)), "")
         missing = [[0, 0], [0, k - tf.shape(best)[1]]]
-        return {"track_ids": tf.pad(ids, missing, constant_values=""), "scores": tf.pad(best, missing, constant_values=UNRANKED)}
+        return {
+            "track_ids": tf.pad(ids, missing, constant_values=""),
+            "scores": tf.pad(best, missing, constant_values=UNRANKED),
+        }
 
     def _score(self, history, hour, device, candidates):
         """scores float32 [B, C]; -1e9 for an unknown candidate."""
-        query = self.scorer.query(self._tracks(history), hour, self._device(device))
-        return {"scores": self.scorer.candidate_scores(query, self._tracks(candidates))}
+        indices = self._tracks(history), hour, self._device(device), self._tracks(candidates)
+        return {"scores": self.scorer.candidate_scores(*indices)}
 
     def _explain(self, history, hour, device, candidates):
-        """contributions float32 [B, C, L + 1]: the exact share of each play given the attention weights; they sum to the
-        score. The last column holds everything else (context, popularity)."""
+        """contributions float32 [B, C, L + 1]: the share of each play, last of all else; they sum to the score.
+
+        Exact given the attention weights, in which the score is linear in the plays; nothing is approximated.
+        """
         indices = self._tracks(history), hour, self._device(device), self._tracks(candidates)
         return {"contributions": self.scorer.contributions(*indices)}
 
@@ -79,7 +85,7 @@ class RecommenderModule(tf.Module):
 
 
 def write_saved_model(model: TwoTower, path: Path, name: str = "recommender") -> Path:
-    """Write the SavedModel with its warm-up requests to the new folder ``path`` and check that it answers like ``model``.
+    """Write the SavedModel with warm-up requests to the new folder ``path``, checked to answer like ``model``.
 
     Raises FileExistsError where ``path`` exists, ExportMismatch where the answers differ; nothing is left then.
     """
@@ -98,7 +104,7 @@ def write_saved_model(model: TwoTower, path: Path, name: str = "recommender") ->
         write_warmup(partial, name, model.catalogue.ids)
         check_export(model, partial)
         partial.chmod(0o755)  # mkdtemp makes it private; a model server runs as somebody else
-        os.rename(partial, path)
+        partial.rename(path)
     except BaseException:
         shutil.rmtree(partial, ignore_errors=True)
         raise
@@ -126,12 +132,16 @@ def check_export(model: TwoTower, path: Path, k: int = 20, tolerance: float = 1e
         ours, theirs = (m.recommend(histories, k, exclude, *context) for m in (model, SavedRecommender(path)))
         if not np.allclose(ours[1], theirs[1], atol=tolerance, rtol=tolerance):
             worst = np.abs(ours[1] - theirs[1]).max()
-            raise ExportMismatch(f"scores of {path} differ from the model in memory by up to {worst:.2g}; do not serve it")
+            raise ExportMismatch(
+                f"scores of {path} differ from the model in memory by up to {worst:.2g}; do not serve it"
+            )
         gaps = -np.diff(ours[1], axis=1, prepend=np.inf, append=-np.inf)
         clear = (gaps[:, :-1] > 2 * tolerance) & (gaps[:, 1:] > 2 * tolerance)
         clear[:, -1] = False  # what comes after the last place is not known
         if (ours[0] != theirs[0])[clear].any():
-            raise ExportMismatch(f"tracks recommended by {path} differ from those of the model in memory; do not serve it")
+            raise ExportMismatch(
+                f"tracks recommended by {path} differ from those of the model in memory; do not serve it"
+            )
 
 
 def _probe_histories(ids: np.ndarray) -> list[list[str]]:
@@ -153,4 +163,6 @@ def _string_table(path: Path, names: list[str]):
 
 
 def _signature(function, inputs):
-    return tf.function(function).get_concrete_function(**{name: tf.TensorSpec(s.shape, s.dtype, name) for name, s in inputs.items()})
+    return tf.function(function).get_concrete_function(
+        **{name: tf.TensorSpec(s.shape, s.dtype, name) for name, s in inputs.items()}
+    )

@@ -32,7 +32,9 @@ class GateDecision:
     metrics: dict[str, float] = field(default_factory=dict)
 
 
-def decide(candidate: Recommender, champion: Recommender | None, hold_out: HoldOut, metric: str = PRIMARY) -> GateDecision:
+def decide(
+    candidate: Recommender, champion: Recommender | None, hold_out: HoldOut, metric: str = PRIMARY
+) -> GateDecision:
     """Judge a candidate.
 
     Without a champion it must beat popularity, the paired 95 % interval above zero. With one it must not be worse: a
@@ -46,9 +48,8 @@ def decide(candidate: Recommender, champion: Recommender | None, hold_out: HoldO
     verdict = _first(difference) if champion is None else _succession(difference, theirs.metrics[metric].value)
     promote, why = verdict
     reason = (
-        f"{'Promoted' if promote else 'Refused'}: {metric} {ours.metrics[metric]} against {theirs.model} {theirs.metrics[metric]}, "
-        f"paired difference {difference.value:+.4f} [{difference.lo:+.4f}, {difference.hi:+.4f}] over {len(ours.per_user[metric])} "
-        f"listeners: {why}."
+        f"{'Promoted' if promote else 'Refused'}: {metric} {ours.metrics[metric]} against {theirs.model} "
+        f"{theirs.metrics[metric]}, paired difference {difference:+} over {len(hold_out)} listeners: {why}."
     )
     return GateDecision(promote, reason, difference, theirs.model, _flat(ours) | _flat(theirs))
 
@@ -64,8 +65,14 @@ def _succession(difference: Interval, champion_value: float) -> tuple[bool, str]
     if difference.value >= 0:
         return True, "it is at least as good as the champion"
     if difference.lo > floor:
-        return True, f"it is not inferior to the champion (interval above {floor:+.4f}, {MARGIN:.0%} of the champion's value)"
-    return False, f"it may lose more than {MARGIN:.0%} of the champion's value (the interval reaches below {floor:+.4f})"
+        return (
+            True,
+            f"it is not inferior to the champion (interval above {floor:+.4f}, {MARGIN:.0%} of the champion's value)",
+        )
+    return (
+        False,
+        f"it may lose more than {MARGIN:.0%} of the champion's value (the interval reaches below {floor:+.4f})",
+    )
 
 
 def _flat(evaluation: Evaluation) -> dict[str, float]:
@@ -83,8 +90,11 @@ def decide_and_promote(
 
     number = aliased_version(tracking_uri, registered_name, CHAMPION)
     with tempfile.TemporaryDirectory(prefix="soundlake-gate-") as folder:
+
         def load(version: int, name: str) -> SavedRecommender:
-            return SavedRecommender(fetch(tracking_uri, registered_name, version, EVALUATION, Path(folder) / name), name)
+            return SavedRecommender(
+                fetch(tracking_uri, registered_name, version, EVALUATION, Path(folder) / name), name
+            )
 
         champion = None if number is None else load(number, "champion")
         decision = decide(load(candidate_version, "candidate"), champion, hold_out, metric)
@@ -93,7 +103,7 @@ def decide_and_promote(
 
 
 def record(tracking_uri: str, registered_name: str, version: int, champion: int | None, decision: GateDecision) -> None:
-    """Write the decision to the version (tags, top of the description) and its run, and move ``champion`` on promotion."""
+    """Write the decision to the version (tags, top of the description) and its run; on promotion move ``champion``."""
     import mlflow
 
     client = mlflow.MlflowClient(tracking_uri, tracking_uri)

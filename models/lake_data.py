@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from models.data import ListeningData
 from lakehouse import arrow, delta_log
 from lakehouse.settings import Settings
 from lakehouse.tables.gold import SEQUENCES, TRACK_FEATURES
+from models.data import ListeningData
 
 
 def load(settings: Settings) -> tuple[ListeningData, dict[str, int]]:
@@ -16,7 +16,5 @@ def load(settings: Settings) -> tuple[ListeningData, dict[str, int]]:
         if state is None:
             raise arrow.TableMissing(f"{table.name} does not exist in {settings.lake}; `soundlake run` makes it")
         versions[table.name] = state.version
-    data = ListeningData.from_batches(
-        arrow.batches(settings, SEQUENCES), arrow.batches(settings, TRACK_FEATURES)
-    )
+    data = ListeningData.from_batches(arrow.batches(settings, SEQUENCES), arrow.batches(settings, TRACK_FEATURES))
     return data, versions

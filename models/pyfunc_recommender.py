@@ -29,7 +29,9 @@ class RecommenderPyfunc(PythonModel):
         devices = model_input["device"].fillna("").tolist() if "device" in model_input else None
         ids, scores = self._recommender.recommend(histories, k, exclude, hours, devices)
         columns = {"track_ids": [[i for i in row if i] for row in ids.tolist()]}
-        columns["scores"] = [row[: len(found)] for row, found in zip(scores.tolist(), columns["track_ids"], strict=True)]
+        columns["scores"] = [
+            row[: len(found)] for row, found in zip(scores.tolist(), columns["track_ids"], strict=True)
+        ]
         return pd.DataFrame(columns, index=model_input.index)
 
 

@@ -46,7 +46,9 @@ def log_version(
     )
     number = int(info.registered_model_version)
     client = mlflow.MlflowClient()
-    client.update_registered_model(registered_name, "Track recommender of soundlake; each version carries its model card.")
+    client.update_registered_model(
+        registered_name, "Track recommender of soundlake; each version carries its model card."
+    )
     client.update_model_version(registered_name, str(number), card[:DESCRIPTION_LIMIT])
     for key, value in tags.items():
         client.set_model_version_tag(registered_name, str(number), key, value)
@@ -111,6 +113,6 @@ def fetch(tracking_uri: str, registered_name: str, number: int, part: str, folde
         return Path(mlflow.artifacts.download_artifacts(f"{uri}/artifacts/{part}", dst_path=str(folder)))
     except (mlflow.exceptions.MlflowException, OSError) as error:
         raise ValueError(
-            f"{registered_name} version {number} has no artifacts/{part}: it was not logged by soundlake, or its files are "
-            f"gone ({error}). Train again: soundlake run"
+            f"{registered_name} version {number} has no artifacts/{part}: it was not logged by soundlake, or its files "
+            f"are gone ({error}). Train again: soundlake run"
         ) from error

@@ -23,7 +23,9 @@ class SavedRecommender:
         import tensorflow as tf
 
         if not (Path(path) / "saved_model.pb").is_file():
-            raise FileNotFoundError(f"{path} holds no saved_model.pb; give the folder of one version, such as <base>/<name>/3")
+            raise FileNotFoundError(
+                f"{path} holds no saved_model.pb; give the folder of one version, such as <base>/<name>/3"
+            )
         self.path, self.name, self.batch_size = Path(path), name or Path(path).name, batch_size
         self._loaded = tf.saved_model.load(str(path))  # holds the tables and variables the signatures use
         missing = {"recommend", "score", "explain"} - set(self._loaded.signatures)
@@ -55,11 +57,15 @@ class SavedRecommender:
         """Per listener float32 [C], one score a candidate; ``UNRANKED`` for an unknown one."""
         out: list[np.ndarray] = []
         for rows in self._batches(len(histories)):
-            found = self._call("score", rows, histories, hours, devices, candidates=padded(candidates[rows]))["scores"].numpy()
+            found = self._call("score", rows, histories, hours, devices, candidates=padded(candidates[rows]))[
+                "scores"
+            ].numpy()
             out += [row[: len(c)] for row, c in zip(found, candidates[rows], strict=True)]
         return out
 
-    def explain(self, history: Sequence[str], candidates: Sequence[str], hour: int = -1, device: str = "") -> np.ndarray:
+    def explain(
+        self, history: Sequence[str], candidates: Sequence[str], hour: int = -1, device: str = ""
+    ) -> np.ndarray:
         """float32 [C, L + 1] for one listener: what each play adds to each candidate's score; last, all else."""
         answer = self._call("explain", slice(0, 1), [history], [hour], [device], candidates=padded([candidates]))
         return answer["contributions"].numpy()[0]

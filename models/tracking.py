@@ -9,6 +9,14 @@ from pathlib import Path
 from models.evaluation.metrics import Evaluation
 from models.evaluation.report import learning_curve_plot
 
+# MLflow reads its switches from the environment: no telemetry, no progress bars in logs, and a model's requirements are
+# those we name, not the whole project's.
+DEFAULTS = {
+    "MLFLOW_DISABLE_TELEMETRY": "true",
+    "MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR": "false",
+    "MLFLOW_UV_AUTO_DETECT": "false",
+    "MLFLOW_LOG_UV_FILES": "false",
+}
 
 
 def connect(tracking_uri: str, experiment: str) -> str:
@@ -16,7 +24,8 @@ def connect(tracking_uri: str, experiment: str) -> str:
 
     With a SQLite store artefacts go beside the database; MLflow's own default would be the working directory.
     """
-    os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
+    for name, value in DEFAULTS.items():
+        os.environ.setdefault(name, value)
     import mlflow
 
     mlflow.set_tracking_uri(tracking_uri)
@@ -37,11 +46,14 @@ def log_data_versions(data_versions: Mapping[str, int]) -> None:
 
     for name, version in data_versions.items():
         mlflow.set_tag(f"data_version.{name}", str(version))
-        source = DeltaDatasetSource(delta_table_name=name, delta_table_version=int(version))
+        source = DeltaDatasetSource(
+            path=name, delta_table_version=int(version)
+        )  # a table name would be looked up in a catalogue service
         mlflow.log_input(MetaDataset(source, name=name, digest=f"v{version}"), context="training")
 
 
 def log_model_run(
+    experiment_id: str,
     evaluation: Evaluation,
     params: Mapping[str, object],
     fit_seconds: float,
@@ -50,7 +62,9 @@ def log_model_run(
     """One nested run for one model: parameters, metrics per epoch, final metrics with intervals. Returns its id."""
     import mlflow
 
-    with mlflow.start_run(run_name=evaluation.model, nested=True, tags={"model": evaluation.model}) as run:
+    with mlflow.start_run(
+        experiment_id=experiment_id, run_name=evaluation.model, nested=True, tags={"model": evaluation.model}
+    ) as run:
         mlflow.log_params(dict(params))
         for point in curve:
             step = int(point["epoch"])

@@ -20,6 +20,7 @@ from models.recommend.base import Progress
 from models.recommend.config import TwoTowerConfig
 from models.recommend.ease import Ease, EaseConfig
 from models.recommend.popularity import Popularity
+from models.recommend.transitions import Transitions
 from models.registry import EVALUATION, SERVING, log_version
 from models.tracking import connect, log_bytes, log_data_versions, log_model_run
 
@@ -88,8 +89,16 @@ def train_and_evaluate(
     tags = {"git_revision": git_revision, "clock": data.clock, "hold_out": hold_out.description}
     with mlflow.start_run(experiment_id=experiment_id, run_name="recommender", tags=tags) as run:
         log_data_versions(data_versions)
-        mlflow.log_params({"seed": seed, "held_out": config.held_out, "users": data.n_users, "tracks": data.n_tracks, "plays": data.n_plays})
-        evaluations, model, seconds = _side_by_side(train, hold_out, config, progress)
+        mlflow.log_params(
+            {
+                "seed": seed,
+                "held_out": config.held_out,
+                "users": data.n_users,
+                "tracks": data.n_tracks,
+                "plays": data.n_plays,
+            }
+        )
+        evaluations, model, seconds = _side_by_side(experiment_id, train, hold_out, config, progress)
         _log_comparison(evaluations)
         evaluation_model = _export(model, out_dir / EVALUATION, registered_name)
         serving = TwoTower(config.two_tower).fit(data, _staged(progress, SERVING, "two_tower"))
@@ -98,10 +107,14 @@ def train_and_evaluate(
         example = data.histories([int(np.argmax(np.diff(data.offsets)))])[0][-5:]
         version_tags = tags | {f"data_version.{k}": str(v) for k, v in data_versions.items()}
         version = log_version(evaluation_model, serving_model, registered_name, example, card, version_tags)
-    return TrainResult(run.info.run_id, registered_name, version, evaluations, evaluation_model, serving_model, hold_out, card, seconds)
+    return TrainResult(
+        run.info.run_id, registered_name, version, evaluations, evaluation_model, serving_model, hold_out, card, seconds
+    )
 
 
-def _side_by_side(train: ListeningData, hold_out: HoldOut, config: TrainConfig, progress: Progress | None):
+def _side_by_side(
+    experiment_id: str, train: ListeningData, hold_out: HoldOut, config: TrainConfig, progress: Progress | None
+):
     """Fit and judge each model in a nested run; returns evaluations, the two-tower model, seconds to fit by model."""
     from models.recommend.two_tower import TwoTower
 
@@ -109,6 +122,7 @@ def _side_by_side(train: ListeningData, hold_out: HoldOut, config: TrainConfig, 
         "popularity": (Popularity(), {}),
         "ease": (Ease(config.ease), asdict(config.ease)),
         "ease_recent": (Ease(config.ease_recent), asdict(config.ease_recent)),
+        "transitions": (Transitions(config.two_tower.transitions), asdict(config.two_tower.transitions)),
         "two_tower": (TwoTower(config.two_tower, hold_out), config.two_tower.params()),
     }
     evaluations, seconds = [], {}
@@ -119,7 +133,7 @@ def _side_by_side(train: ListeningData, hold_out: HoldOut, config: TrainConfig, 
         seconds[name] = time.monotonic() - started
         evaluation = evaluate(model, hold_out, name)
         evaluations.append(evaluation)
-        log_model_run(evaluation, params, seconds[name], curve)
+        log_model_run(experiment_id, evaluation, params, seconds[name], curve)
         log.info("%s: %s %s, fit in %.1f s", name, PRIMARY, evaluation.metrics[PRIMARY], seconds[name])
     return evaluations, model, seconds
 

@@ -43,8 +43,8 @@ class Vocabulary:
 def tie_order(ids: Sequence[str]) -> np.ndarray:
     """int64 [n]: a fixed rank for every id, by a hash of its text.
 
-    Ids are often handed out in order of arrival or popularity; ties broken by id, or by position in a table
-    sorted by it, would favour popular tracks. A checksum of the text has no such order and is the same in every process.
+    Ids are often handed out in order of arrival or popularity; ties broken by id, or by position in a table sorted
+    by it, would favour popular tracks. A checksum of the text has no such order and is the same in every process.
     """
     salted = np.fromiter((zlib.crc32(b"tie:" + str(i).encode()) for i in ids), dtype=np.int64, count=len(ids))
     order = np.empty(len(salted), dtype=np.int64)

@@ -12,7 +12,7 @@ LENGTHS = (0, 1, 10, 50)
 
 
 def write_warmup(saved_model: Path, name: str, track_ids: Sequence[str]) -> Path:
-    """Write the file (a TFRecord of ``PredictionLog``) into a SavedModel folder: ``recommend`` for one listener at a time."""
+    """Write the file, a TFRecord of ``PredictionLog``, into a SavedModel folder: ``recommend`` for single listeners."""
     import tensorflow as tf
     from tensorflow_serving.apis import prediction_log_pb2
 

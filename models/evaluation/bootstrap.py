@@ -22,8 +22,12 @@ class Interval:
     def excludes_zero(self) -> bool:
         return self.lo > 0 or self.hi < 0
 
+    def __format__(self, sign: str) -> str:
+        """``f"{interval}"``, or ``f"{interval:+}"`` with signs, for a difference."""
+        return f"{self.value:{sign}.4f} [{self.lo:{sign}.4f}, {self.hi:{sign}.4f}]"
+
     def __str__(self) -> str:
-        return f"{self.value:.4f} [{self.lo:.4f}, {self.hi:.4f}]"
+        return format(self)
 
 
 def resample_weights(n: int, resamples: int = RESAMPLES, seed: int = SEED) -> Iterator[np.ndarray]:
@@ -41,10 +45,14 @@ def mean_interval(values: np.ndarray, resamples: int = RESAMPLES, seed: int = SE
     return Interval(float(values.mean()), float(lo), float(hi))
 
 
-def paired_interval(baseline: np.ndarray, candidate: np.ndarray, resamples: int = RESAMPLES, seed: int = SEED) -> Interval:
+def paired_interval(
+    baseline: np.ndarray, candidate: np.ndarray, resamples: int = RESAMPLES, seed: int = SEED
+) -> Interval:
     """95 % interval of mean(candidate - baseline), the same users drawn for both."""
     if len(baseline) != len(candidate):
-        raise ValueError(f"paired comparison: {len(baseline)} users against {len(candidate)}; both must be the same users")
+        raise ValueError(
+            f"paired comparison: {len(baseline)} users against {len(candidate)}; both must be the same users"
+        )
     return mean_interval(np.asarray(candidate, np.float64) - np.asarray(baseline, np.float64), resamples, seed)
 
 

@@ -69,11 +69,17 @@ def next_metrics(top: np.ndarray, hold_out: HoldOut) -> dict[str, np.ndarray]:
 
 def discover_metrics(top: np.ndarray, hold_out: HoldOut) -> tuple[np.ndarray, dict[str, np.ndarray]]:
     """Indices of the users with anything new in their hold-out, and their per-user metrics."""
-    relevant = [np.setdiff1d(truth, history) for truth, history in zip(hold_out.truths, hold_out.histories, strict=True)]
+    relevant = [
+        np.setdiff1d(truth, history) for truth, history in zip(hold_out.truths, hold_out.histories, strict=True)
+    ]
     n_relevant = np.array([len(r) for r in relevant])
     users = np.flatnonzero(n_relevant)
     top, n_relevant = top[users], n_relevant[users]
-    hit = np.stack([np.isin(row, relevant[user]) for user, row in zip(users, top, strict=True)]) if len(users) else top > 0
+    hit = (
+        np.stack([np.isin(row, relevant[user]) for user, row in zip(users, top, strict=True)])
+        if len(users)
+        else top > 0
+    )
     ideal = np.concatenate([[0], np.cumsum(DISCOUNT[:K])])[np.minimum(n_relevant, K)]
     information = np.append(-np.log2((hold_out.listeners + 1.0) / (hold_out.n_users + 1.0)), 0.0)
     listed = (top[:, :K] >= 0).sum(1)
@@ -101,7 +107,9 @@ def diversity(top: np.ndarray, catalogue: Catalogue) -> np.ndarray:
     return (distance * pairs).sum((1, 2)) / np.maximum(pairs.sum((1, 2)), 1)
 
 
-def evaluate(recommender: Recommender, hold_out: HoldOut, name: str | None = None, intervals: bool = True) -> Evaluation:
+def evaluate(
+    recommender: Recommender, hold_out: HoldOut, name: str | None = None, intervals: bool = True
+) -> Evaluation:
     """Judge a model on both tasks; ``intervals=False`` skips the resamples (lo = hi = value)."""
     per_user = next_metrics(ranked_lists(recommender, hold_out, "next"), hold_out)
     top = ranked_lists(recommender, hold_out, "discover")

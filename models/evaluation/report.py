@@ -47,7 +47,7 @@ def differences(candidate: Evaluation, others: Sequence[Evaluation], metric: str
     for other in others:
         interval = compare(other, candidate, metric)
         verdict = "differs" if interval.excludes_zero() else "no significant difference"
-        lines.append(f"- {candidate.model} - {other.model}: {metric} {interval.value:+.4f} [{interval.lo:+.4f}, {interval.hi:+.4f}] ({verdict})")
+        lines.append(f"- {candidate.model} - {other.model}: {metric} {interval:+} ({verdict})")
     return "\n".join(lines)
 
 

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
+
+from models.recommend.transitions import TransitionConfig
 
 
 @dataclass(frozen=True)
 class TwoTowerConfig:
-    """Defaults were chosen on a validation tail of real listening sequences (28 k tracks, 3 k users), never on its test part.
+    """Defaults were chosen on a validation tail of real listening (28 k tracks, 3 k users), never on its test part.
 
     dim: width of all embeddings. history: latest plays looked at; older ones hardly matter once recent ones are known.
     half_lives: recency at the start, one head each, in plays; learned from there.
@@ -18,6 +20,9 @@ class TwoTowerConfig:
     negatives: expected candidates in a step's softmax; the whole catalogue when it is not larger.
     negative_power: candidates are drawn by plays ** power; corrected for, so it sets variance, not bias.
     history_dropout: share of a history's plays hidden in training; no track may lean on one other track alone.
+    memory_neighbours: transitions kept for each track; 0 leaves the memory out.
+    memory_plays, memory_half_life, memory_scale: how many latest plays use it, and its factors by age at the start.
+    memory_folds: parts of the users between which transitions are cross-fitted in training.
     empty_share: share of histories hidden altogether, from which the answer to a new listener is learned.
     """
 
@@ -37,6 +42,13 @@ class TwoTowerConfig:
     negative_power: float = 0.5
     history_dropout: float = 0.2
     empty_share: float = 0.01
+    memory_neighbours: int = 64
+    memory_plays: int = 16
+    memory_half_life: float = 2.0
+    memory_scale: float = 10.0
+    memory_learning_rate: float = 0.03
+    memory_folds: int = 4
+    transitions: TransitionConfig = field(default_factory=TransitionConfig)
     init_scale: float = 0.05
     threads: int = 2
     seed: int = 0

@@ -3,8 +3,8 @@
 With X the binary user-item matrix and P = (X'X + lambda I)^-1, the weights are B = I - P diag(1 / diag P), whose
 diagonal is zero; a listener with query vector q is scored by q B.
 
-Where users are fewer than items, Woodbury gives the same P from the small users-by-users system, and B is never formed:
-P = (I - X' K^-1 X) / lambda with K = X X' + lambda I. Nothing is approximated, and every item of the catalogue takes part.
+Where users are fewer than items, Woodbury gives the same P from the small users-by-users system, and B is never
+formed: P = (I - X' K^-1 X) / lambda with K = X X' + lambda I. Nothing is approximated, and every item takes part.
 """
 
 from __future__ import annotations
@@ -83,10 +83,14 @@ class Ease(CatalogueRecommender):
         n_items = len(self.catalogue)
         rows, columns, values = [], [], []
         for row, history in enumerate(histories):
-            latest, ages = np.unique(history[::-1], return_index=True)  # index into the reversed history: 0 is the newest
+            latest, ages = np.unique(
+                history[::-1], return_index=True
+            )  # index into the reversed history: 0 is the newest
             rows.append(np.full(len(latest), row))
             columns.append(latest)
-            values.append(np.ones(len(latest)) if self.config.half_life is None else 0.5 ** (ages / self.config.half_life))
+            values.append(
+                np.ones(len(latest)) if self.config.half_life is None else 0.5 ** (ages / self.config.half_life)
+            )
         index = (np.concatenate(rows), np.concatenate(columns)) if rows else ([], [])
         data = np.concatenate(values).astype(np.float32) if rows else []
         return sp.csr_matrix((data, index), shape=(len(histories), n_items), dtype=np.float32)
@@ -95,7 +99,9 @@ class Ease(CatalogueRecommender):
 def user_item_matrix(data: ListeningData) -> sp.csr_matrix:
     """float32 [U, I]: 1 where the user ever played the track."""
     parts = (np.ones(data.n_plays, np.float32), data.items, data.offsets)
-    matrix = sp.csr_matrix(parts, shape=(data.n_users, data.n_tracks), copy=True)  # summing in place would sort the plays
+    matrix = sp.csr_matrix(
+        parts, shape=(data.n_users, data.n_tracks), copy=True
+    )  # summing in place would sort the plays
     matrix.sum_duplicates()
     matrix.data[:] = 1.0
     return matrix

@@ -16,7 +16,7 @@ class Batch(NamedTuple):
 
     shown: [B, L], the history as the model sees it; ages: [B, L], 0 the latest play, -1 hidden or none;
     history: [B, L], all of it, whose tracks are no wrong answers; targets: [B, W] with weights [B, W] summing to 1;
-    hours, devices: [B], the context of the first target.
+    hours, devices: [B], the context of the first target; users: [B], whose example it is.
     """
 
     shown: np.ndarray
@@ -26,6 +26,7 @@ class Batch(NamedTuple):
     weights: np.ndarray
     hours: np.ndarray
     devices: np.ndarray
+    users: np.ndarray
 
 
 class ExampleSampler:
@@ -75,7 +76,9 @@ class ExampleSampler:
         config, data = self._config, self._data
         back = positions[:, None] - 1 - np.arange(config.history)
         history = np.where(back >= self._start[positions, None], data.items[np.maximum(back, 0)], UNKNOWN)
-        hidden = (rng.random(history.shape) < config.history_dropout) | (rng.random((len(positions), 1)) < config.empty_share)
+        hidden = (rng.random(history.shape) < config.history_dropout) | (
+            rng.random((len(positions), 1)) < config.empty_share
+        )
         shown = np.where(hidden, UNKNOWN, history)
         ahead = positions[:, None] + np.arange(config.window)
         inside = ahead < self._end[positions, None]
@@ -89,6 +92,7 @@ class ExampleSampler:
             weights=(weights / weights.sum(1, keepdims=True)).astype(np.float32),
             hours=data.hours[positions].astype(np.int32),
             devices=data.devices[positions].astype(np.int32),
+            users=data.user_of_play[positions].astype(np.int32),
         )
 
 

@@ -17,6 +17,7 @@ import tensorflow as tf
 
 from models.data import UNKNOWN, Catalogue
 from models.recommend.config import TwoTowerConfig
+from models.recommend.memory import TransitionMemory
 
 MASKED = -1e9
 ROLES = ("history", "candidate")
@@ -43,7 +44,9 @@ class ItemTower(tf.Module):
         for name, (codes, size) in attributes.items():
             if (codes >= 0).any():
                 start = generator.normal(0.0, config.init_scale, (size, config.dim)).astype(np.float32)
-                self._codes.append((tf.constant(np.maximum(codes, 0), tf.int32), tf.constant((codes >= 0)[:, None], tf.float32)))
+                self._codes.append(
+                    (tf.constant(np.maximum(codes, 0), tf.int32), tf.constant((codes >= 0)[:, None], tf.float32))
+                )
                 self._tables.append([tf.Variable(start, name=f"{name}_{role}") for role in ROLES])
         self._acoustic = None
         content = acoustic_inputs(catalogue.acoustic)
@@ -57,7 +60,9 @@ class ItemTower(tf.Module):
     def matrix(self, role: str) -> tf.Tensor:
         """float32 [I, D]: every track in one role."""
         index = ROLES.index(role)
-        parts = [tf.gather(t[index], codes) * known for t, (codes, known) in zip(self._tables, self._codes, strict=True)]
+        parts = [
+            tf.gather(t[index], codes) * known for t, (codes, known) in zip(self._tables, self._codes, strict=True)
+        ]
         if self._acoustic is not None:
             parts.append(self._acoustic @ self._projections[index])
         return tf.add_n(parts)
@@ -97,7 +102,9 @@ class UserTower(tf.Module):
     def weights(self, plays: tf.Tensor, ages: tf.Tensor) -> tf.Tensor:
         """Attention float32 [B, H, L] over plays [B, L, D]; ages int32 [B, L]: 0 the latest, -1 no play."""
         used = (ages >= 0) & (ages < self.longest)
-        latest = tf.gather(plays, tf.argmin(tf.where(used, ages, self.longest), 1), batch_dims=1)
+        # A sum and no argmin: it is defined for histories of length 0 too.
+        youngest = tf.reduce_min(tf.where(used, ages, self.longest), 1, keepdims=True)
+        latest = tf.reduce_sum(plays * tf.cast((ages == youngest) & used, tf.float32)[:, :, None], 1)
         asked = self.key[None] + tf.einsum("bd,hde->bhe", latest, self.attention)
         by_age = tf.transpose(tf.gather(self.by_age, tf.clip_by_value(ages, 0, self.longest - 1), axis=1), [1, 0, 2])
         logits = tf.where(used[:, None, :], tf.einsum("bhd,bld->bhl", asked, plays) + by_age, MASKED)
@@ -123,38 +130,50 @@ class UserTower(tf.Module):
 class Scorer(tf.Module):
     """A trained model ready to answer: the item tower's outputs frozen, the user tower as it is.
 
-    Histories are int32 [B, L] track indices, oldest first, -1 where there is no play (padding may be anywhere).
+    The score of a track is query . candidate + bias, plus what the memory adds, if there is one. Histories are int32
+    [B, L] track indices, oldest first, -1 where there is no play (padding may be anywhere).
     """
 
-    def __init__(self, history: np.ndarray, candidates: np.ndarray, bias: np.ndarray, user_tower: UserTower):
+    def __init__(
+        self,
+        history: np.ndarray,
+        candidates: np.ndarray,
+        bias: np.ndarray,
+        user_tower: UserTower,
+        memory: TransitionMemory | None,
+    ):
         super().__init__(name="scorer")
         self.history_items = tf.Variable(np.asarray(history, np.float32), trainable=False, name="history_items")
         self.candidate_items = tf.Variable(np.asarray(candidates, np.float32), trainable=False, name="candidate_items")
         self.bias = tf.Variable(np.asarray(bias, np.float32), trainable=False, name="item_bias")
         self.user_tower = user_tower
+        self.memory = memory
 
     def reordered(self, order: Sequence[int]) -> Scorer:
         """The same model over the catalogue in another order."""
         parts = (part.numpy()[order] for part in (self.history_items, self.candidate_items, self.bias))
-        return Scorer(*parts, self.user_tower)
+        return Scorer(
+            *parts, self.user_tower, None if self.memory is None else self.memory.reordered(np.asarray(order))
+        )
 
     def logits(self, history: tf.Tensor, hours: tf.Tensor, devices: tf.Tensor) -> tf.Tensor:
         """Scores of the whole catalogue, float32 [B, I]."""
-        return tf.matmul(self.query(history, hours, devices), self.candidate_items, transpose_b=True) + self.bias
+        history = self._latest(history)
+        plays, ages = self._plays(history)
+        query = self.user_tower.pooled(plays, ages) + self.user_tower.context(hours, devices)
+        scores = tf.matmul(query, self.candidate_items, transpose_b=True) + self.bias
+        return scores if self.memory is None else scores + self.memory.logits(history, ages)
 
-    def query(self, history: tf.Tensor, hours: tf.Tensor, devices: tf.Tensor) -> tf.Tensor:
-        """float32 [B, D]"""
-        plays, ages = self._plays(self._latest(history))
-        return self.user_tower.pooled(plays, ages) + self.user_tower.context(hours, devices)
-
-    def candidate_scores(self, query: tf.Tensor, candidates: tf.Tensor) -> tf.Tensor:
+    def candidate_scores(
+        self, history: tf.Tensor, hours: tf.Tensor, devices: tf.Tensor, candidates: tf.Tensor
+    ) -> tf.Tensor:
         """float32 [B, C] for candidates int32 [B, C]; ``MASKED`` for -1 (unknown)."""
-        known = candidates >= 0
-        rows = tf.where(known, candidates, 0)
-        scores = tf.einsum("bd,bcd->bc", query, tf.gather(self.candidate_items, rows)) + tf.gather(self.bias, rows)
-        return tf.where(known, scores, MASKED)
+        found = tf.gather(self.logits(history, hours, devices), tf.maximum(candidates, 0), batch_dims=1)
+        return tf.where(candidates >= 0, found, MASKED)
 
-    def contributions(self, history: tf.Tensor, hours: tf.Tensor, devices: tf.Tensor, candidates: tf.Tensor) -> tf.Tensor:
+    def contributions(
+        self, history: tf.Tensor, hours: tf.Tensor, devices: tf.Tensor, candidates: tf.Tensor
+    ) -> tf.Tensor:
         """float32 [B, C, L + 1]: the share of each play in each candidate's score; last, all else.
 
         Exact, no approximation: with the attention weights taken as given, the score is a sum over plays.
@@ -164,12 +183,14 @@ class Scorer(tf.Module):
         rows = tf.where(known, candidates, 0)
         items = tf.gather(self.candidate_items, rows)
         by_play = tf.einsum("ble,bce->bcl", self.user_tower.shares(plays, ages), items)
+        if self.memory is not None:
+            by_play += self.memory.shares(history, ages, candidates)
         rest = tf.einsum("be,bce->bc", self.user_tower.context(hours, devices), items) + tf.gather(self.bias, rows)
-        by_play = tf.where(known[:, :, None], by_play, 0.0)[:, :, : tf.shape(history)[1]]
+        by_play = tf.where(known[:, :, None], by_play, 0.0)
         return tf.concat([by_play, tf.where(known, rest, MASKED)[:, :, None]], -1)
 
     def _latest(self, history: tf.Tensor) -> tf.Tensor:
-        """The latest plays the user tower looks at: a listener of ten thousand plays costs no more than one of fifty."""
+        """The latest plays, all the user tower looks at: ten thousand plays cost no more than fifty."""
         position = tf.range(tf.shape(history)[1])[None, :]
         order = tf.argsort(tf.where(history >= 0, position, -1), axis=1, stable=True)
         keep = tf.minimum(tf.shape(history)[1], self.user_tower.longest)
@@ -177,11 +198,8 @@ class Scorer(tf.Module):
 
     def _plays(self, history: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
         known = history >= 0
-        # An empty history of length 0 would leave nothing to take the minimum of.
-        history = tf.pad(tf.where(known, history, 0), [[0, 0], [0, 1]])[:, : tf.maximum(1, tf.shape(history)[1])]
-        known = tf.pad(known, [[0, 0], [0, 1]])[:, : tf.shape(history)[1]]
         ages = tf.where(known, tf.cumsum(tf.cast(known, tf.int32), axis=1, exclusive=True, reverse=True), -1)
-        plays = tf.gather(self.history_items, history) * tf.cast(known, tf.float32)[:, :, None]
+        plays = tf.gather(self.history_items, tf.maximum(history, 0)) * tf.cast(known, tf.float32)[:, :, None]
         return plays, ages
 
 

@@ -36,6 +36,7 @@ class TwoTower(CatalogueRecommender):
         import tensorflow as tf
 
         from models.recommend.examples import ExampleSampler, NegativeSampler
+        from models.recommend.memory import CrossFittedTransitions
         from models.recommend.towers import ItemTower, UserTower
         from models.recommend.trainer import Trainer
 
@@ -48,7 +49,8 @@ class TwoTower(CatalogueRecommender):
         examples = ExampleSampler(data, config)
         negatives = NegativeSampler(data.plays, config.negatives, config.negative_power)
         steps = config.epochs * -(-len(examples) // config.batch_size)
-        trainer = Trainer(items, user, negatives.log_chance, steps, config)
+        self._memory = CrossFittedTransitions(data, config) if config.memory_neighbours else None
+        trainer = Trainer(items, user, self._memory, negatives.log_chance, steps, config)
         started = time.monotonic()
         for epoch in range(1, config.epochs + 1):
             began, losses, seen = time.monotonic(), [], 0
@@ -57,12 +59,20 @@ class TwoTower(CatalogueRecommender):
                 seen += len(batch.targets)
             loss = float(np.mean([value.numpy() for value in losses]))
             if not np.isfinite(loss):
-                raise FloatingPointError(f"two_tower: loss is {loss} in epoch {epoch}; lower TwoTowerConfig.learning_rate ({config.learning_rate})")
+                raise FloatingPointError(
+                    f"two_tower: loss is {loss} in epoch {epoch}; lower TwoTowerConfig.learning_rate, now "
+                    f"{config.learning_rate}"
+                )
             now = time.monotonic()
-            report = {"epoch": epoch, "loss": loss, "examples_per_second": seen / (now - began), "seconds": now - started}
+            report = {
+                "epoch": epoch,
+                "loss": loss,
+                "examples_per_second": seen / (now - began),
+                "seconds": now - started,
+            }
             if progress is not None:
-                progress(report | self._validate(items, user))
-        self._freeze(items, user)
+                progress(report | self._validate(items, user, trainer))
+        self._freeze(items, user, trainer)
         return self
 
     def scores(self, histories: list[np.ndarray], hours: np.ndarray, devices: list[str]) -> np.ndarray:
@@ -71,21 +81,28 @@ class TwoTower(CatalogueRecommender):
         for row, history in zip(padded, histories, strict=True):
             latest = history[-self.config.history :]
             row[: len(latest)] = latest
-        return self._logits(padded, np.asarray(hours, np.int32), np.array([codes.get(d, -1) for d in devices], np.int32)).numpy()
+        return self._logits(
+            padded, np.asarray(hours, np.int32), np.array([codes.get(d, -1) for d in devices], np.int32)
+        ).numpy()
 
-    def _freeze(self, items, user) -> None:
+    def _freeze(self, items, user, trainer) -> None:
         import tensorflow as tf
 
+        from models.recommend.memory import TransitionMemory
         from models.recommend.towers import Scorer
 
-        self.scorer = Scorer(items.matrix("history").numpy(), items.matrix("candidate").numpy(), items.bias.numpy(), user)
+        memory = None if self._memory is None else TransitionMemory(*self._memory.full, trainer.memory_by_age.numpy())
+        matrices = (items.matrix(role).numpy() for role in ("history", "candidate"))
+        self.scorer = Scorer(*matrices, items.bias.numpy(), user, memory)
         vector = tf.TensorSpec([None], tf.int32)
-        self._logits = tf.function(self.scorer.logits, input_signature=[tf.TensorSpec([None, None], tf.int32), vector, vector])
+        self._logits = tf.function(
+            self.scorer.logits, input_signature=[tf.TensorSpec([None, None], tf.int32), vector, vector]
+        )
 
-    def _validate(self, items, user) -> dict[str, float]:
+    def _validate(self, items, user, trainer) -> dict[str, float]:
         if self._validation is None:
             return {}
         from models.evaluation.metrics import evaluate
 
-        self._freeze(items, user)
+        self._freeze(items, user, trainer)
         return {name: m.value for name, m in evaluate(self, self._validation, intervals=False).metrics.items()}
