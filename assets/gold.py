@@ -36,8 +36,6 @@ def user_features(listens: DataFrame, feedback: DataFrame, sessions: DataFrame, 
     return features.user_features(listens, feedback, sessions, tracks)
 
 
-@dg.asset(
-    **asset_arguments(g.TRACK_FEATURES), ins={"listens": _LISTENS, "feedback": _FEEDBACK, "tracks": _TRACKS}
-)
+@dg.asset(**asset_arguments(g.TRACK_FEATURES), ins={"listens": _LISTENS, "feedback": _FEEDBACK, "tracks": _TRACKS})
 def track_features(listens: DataFrame, feedback: DataFrame, tracks: DataFrame) -> DataFrame:
     return features.track_features(listens, feedback, tracks)

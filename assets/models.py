@@ -115,5 +115,3 @@ def champion(context: dg.AssetExecutionContext, settings: dg.ResourceParam[Setti
             allow_retries=False,
         )
     return dg.MaterializeResult(metadata={"summary": f"version {current}", "champion version": current, **metadata})
-
-

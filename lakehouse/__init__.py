@@ -1,0 +1,1 @@
+"""Spark and Delta: table contracts, sources, ingest, refine, gold."""

@@ -8,19 +8,19 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass, field
-from enum import Enum
+from enum import StrEnum
 from typing import Any
 
 _NAME = re.compile(r"^[a-z][a-z0-9_]*$")
 
 
-class Sensitivity(str, Enum):
+class Sensitivity(StrEnum):
     NONE = "none"
     PERSONAL = "personal"  # tells something of one listener, who is named by a pseudonym only
     IDENTIFYING = "identifying"  # names the listener: stays in bronze
 
 
-class Write(str, Enum):
+class Write(StrEnum):
     MERGE = "merge by key"
     APPEND_ONCE = "append once by source file"
     REPLACE = "replace the table"
@@ -118,7 +118,7 @@ class Table:
         return any(c.sensitivity is not Sensitivity.NONE for c in self.columns)
 
     def constraints(self) -> dict[str, str]:
-        """name -> SQL of the CHECK constraints that Delta enforces (to Delta a null is a violation, to us it is not)."""
+        """name -> SQL of the CHECK constraints that Delta enforces (Delta takes a null for a violation, we do not)."""
         return {
             f"{c.name}_valid": f"{c.name} IS NULL OR ({c.check.sql(c.name)})" if c.nullable else c.check.sql(c.name)
             for c in self.columns

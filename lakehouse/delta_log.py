@@ -8,7 +8,7 @@ from __future__ import annotations
 import json
 import os
 from dataclasses import dataclass
-from datetime import datetime, timezone
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 from lakehouse.contract import Sensitivity, Table
@@ -109,7 +109,7 @@ def state(settings: Settings, table: Table) -> TableState | None:
         rows=rows,
         files=len(sizes),
         bytes=sum(sizes),
-        written_at=datetime.fromtimestamp(stamp / 1000, timezone.utc),
+        written_at=datetime.fromtimestamp(stamp / 1000, UTC),
     )
 
 

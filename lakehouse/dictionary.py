@@ -19,7 +19,7 @@ def data_dictionary() -> str:
         "",
         "Generated from `lakehouse/tables/` by `soundlake docs`; change the contracts, not this page.",
         "",
-        "`pii`: *personal* columns tell something of one listener, who is named by a pseudonym only; *identifying* ones "
+        "`pii`: *personal* columns tell something of one listener, named by a pseudonym only; *identifying* ones "
         "name the listener and stay in bronze.",
     ]
     for layer, title in _LAYERS.items():

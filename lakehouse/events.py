@@ -8,14 +8,14 @@ the raw line that bronze keeps).
 
 from __future__ import annotations
 
-from datetime import date, datetime, timedelta, timezone
+from datetime import UTC, date, datetime, timedelta
 from typing import Annotated, Any, Literal, Union
 
 import msgspec
 from msgspec import Meta, Struct
 
 SCHEMA_VERSION = 1
-EARLIEST = datetime(2000, 1, 1, tzinfo=timezone.utc)
+EARLIEST = datetime(2000, 1, 1, tzinfo=UTC)
 CLOCK_SKEW = timedelta(days=1)
 DAY_MS = 24 * 3600 * 1000
 
@@ -159,7 +159,7 @@ def _event_class(name: str, payload: type[Struct]) -> type[Envelope]:
 
 
 EVENTS: dict[str, type[Envelope]] = {name: _event_class(name, payload) for name, payload in PAYLOADS.items()}
-AnyEvent = Union[tuple(EVENTS.values())]  # type: ignore[valid-type]
+AnyEvent = Union[tuple(EVENTS.values())]  # type: ignore[valid-type]  # noqa: UP007
 
 _decoder = msgspec.json.Decoder(AnyEvent)
 _encoder = msgspec.json.Encoder()
@@ -208,7 +208,7 @@ def _check_times(event: Envelope, landing_date: date | None) -> None:
             f"time out of range: occurred_at {event.occurred_at.isoformat()} is more than a day after "
             f"received_at {event.received_at.isoformat()}"
         )
-    if landing_date is not None and event.occurred_at.date() > landing_date + CLOCK_SKEW:
+    if landing_date is not None and event.occurred_at.astimezone(UTC).date() > landing_date + CLOCK_SKEW:
         raise ContractError(
             f"time out of range: occurred_at {event.occurred_at.isoformat()} is after the landing date {landing_date}"
         )

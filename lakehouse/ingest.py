@@ -1,7 +1,7 @@
 """Raw dump to bronze: every file exactly once, every bad line to quarantine.
 
-The order makes a kill harmless: (1) good rows, whole files in one commit, leaving out files that are already there;
-(2) faults, merged by file and line; (3) the ledger ``bronze.files``, last. A file counts as done when the ledger has it.
+The order makes a kill harmless: (1) good rows, whole files in one commit, less those that are there already;
+(2) faults, merged by file and line; (3) the ledger ``bronze.files``, last. A file is done when the ledger has it.
 """
 
 from __future__ import annotations
@@ -52,7 +52,9 @@ class IngestResult:
     changed_files: list[str] = field(default_factory=list)
 
 
-def list_raw(lake_uri: str, entities: Iterable[str] | None = None, days: tuple[date, date] | None = None) -> list[Found]:
+def list_raw(
+    lake_uri: str, entities: Iterable[str] | None = None, days: tuple[date, date] | None = None
+) -> list[Found]:
     """Raw files, oldest day first; anything that is not ``raw/<entity>/date=…/*.jsonl[.gz]`` is not a dump."""
     storage = storage_for(lake_uri)
     found = []
@@ -163,7 +165,6 @@ def _rows(lake: Lake, files: list[Found], good: bool, counts: Accumulator | None
 
     ``counts`` learns how many of each every file has.
     """
-    import pyarrow as pa
     from pyspark.sql.pandas.types import from_arrow_schema
 
     entity_schema = EVENT_SCHEMA if files[0].file.entity == "events" else CATALOGUE_SCHEMA

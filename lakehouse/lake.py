@@ -82,7 +82,9 @@ class Lake:
 
         missing = [name for name in table.column_names if name not in frame.columns]
         if missing:
-            raise ContractMismatch(f"{table.name}: the frame lacks {', '.join(missing)}; it has {', '.join(frame.columns)}")
+            raise ContractMismatch(
+                f"{table.name}: the frame lacks {', '.join(missing)}; it has {', '.join(frame.columns)}"
+            )
         schema = StructType.fromDDL(table.ddl())
         return frame.select(*(F.col(f.name).cast(f.dataType).alias(f.name) for f in schema))
 

@@ -10,7 +10,7 @@ import hmac
 import zlib
 from collections.abc import Iterator
 from dataclasses import dataclass
-from datetime import date, datetime, timezone
+from datetime import UTC, date, datetime
 from functools import lru_cache
 from typing import BinaryIO
 
@@ -249,4 +249,4 @@ def _fault_batch(file: RawFile, rows: list[tuple[Line, str]]) -> pa.RecordBatch:
 
 
 def utc_now() -> datetime:
-    return datetime.now(timezone.utc)
+    return datetime.now(UTC)

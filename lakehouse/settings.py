@@ -5,6 +5,7 @@ Laptop and cluster run the same code: only these values differ. See ``.env.examp
 
 from __future__ import annotations
 
+import contextlib
 import os
 import re
 import secrets
@@ -18,8 +19,12 @@ from pydantic_settings import BaseSettings, SettingsConfigDict
 class Settings(BaseSettings):
     model_config = SettingsConfigDict(env_prefix="SOUNDLAKE_", env_file=".env", extra="ignore")
 
-    lake: str = Field("data/lake", description="local folder or s3://bucket/prefix that holds raw, bronze, silver, gold")
-    state: Path | None = Field(None, description="Dagster, MLflow and serving state; default <lake>/_soundlake if local")
+    lake: str = Field(
+        "data/lake", description="local folder or s3://bucket/prefix that holds raw, bronze, silver, gold"
+    )
+    state: Path | None = Field(
+        None, description="Dagster, MLflow and serving state; default <lake>/_soundlake if local"
+    )
     cache: Path = Field(Path("~/.cache/soundlake"), description="downloaded Spark jars, shared by all lakes")
     spark_master: str = "local[*]"
     spark_memory: str = "3g"
@@ -111,10 +116,8 @@ class Settings(BaseSettings):
             temporary = path.with_suffix(f".{os.getpid()}")
             temporary.touch(mode=0o600)
             temporary.write_text(secrets.token_hex(32))
-            try:
+            with contextlib.suppress(FileExistsError):
                 os.link(temporary, path)  # first writer wins: a second key would split every user in two
-            except FileExistsError:
-                pass
             temporary.unlink()
         return path.read_text().encode()
 

@@ -7,6 +7,9 @@ import re
 import shutil
 import subprocess
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from lakehouse.jars import coordinates_for, ensure_jars
@@ -51,9 +54,25 @@ def get_spark(settings: Settings | None = None) -> SparkSession:
     builder = SparkSession.builder.appName("soundlake").master(settings.spark_master)
     for key, value in _options(settings).items():
         builder = builder.config(key, value)
-    spark = builder.getOrCreate()
+    with _stderr_to(settings.state_dir / "logs" / "spark.log"):
+        spark = builder.getOrCreate()
     spark.sparkContext.setLogLevel("OFF")  # errors arrive as Python exceptions; the log would say them twice
     return spark
+
+
+@contextmanager
+def _stderr_to(path: Path) -> Iterator[None]:
+    """What the JVM says on its way up (and later) belongs in a log: it inherits this process's stderr at its start."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    sys.stderr.flush()
+    kept = os.dup(2)
+    try:
+        with path.open("ab") as log:
+            os.dup2(log.fileno(), 2)
+            yield
+    finally:
+        os.dup2(kept, 2)
+        os.close(kept)
 
 
 def _options(settings: Settings) -> dict[str, str]:

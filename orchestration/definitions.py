@@ -2,12 +2,7 @@
 
 from __future__ import annotations
 
-import warnings
-
 import dagster as dg
-
-warnings.filterwarnings("ignore", category=dg.BetaWarning)
-warnings.filterwarnings("ignore", category=dg.PreviewWarning)
 
 import assets.bronze
 import assets.gold

@@ -13,8 +13,9 @@ if TYPE_CHECKING:
     from dagster import DagsterInstance
 
 PROJECT = Path(__file__).resolve().parent.parent
-TELEMETRY_OFF = {
+QUIET = {
     "MLFLOW_DISABLE_TELEMETRY": "true",
+    "MLFLOW_LOGGING_LEVEL": "WARNING",
     "DO_NOT_TRACK": "true",
     "GX_ANALYTICS_ENABLED": "false",
     "TF_CPP_MIN_LOG_LEVEL": "3",
@@ -33,7 +34,7 @@ def prepare(settings: Settings) -> Path:
         shutil.copyfile(source, target)
     os.environ["DAGSTER_HOME"] = str(home)
     os.environ["SOUNDLAKE_LAKE"] = settings.lake
-    for key, value in TELEMETRY_OFF.items():
+    for key, value in QUIET.items():
         os.environ.setdefault(key, value)
     return home
 

@@ -62,5 +62,3 @@ class DeltaIOManager(dg.IOManager):
 def _cell(value: Any) -> str:
     text = f"{value:.3f}" if isinstance(value, float) else str(value)
     return text.replace("|", "\\|")[:_PREVIEW_WIDTH]
-
-

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import logging
 import time
 import uuid
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import date
 from typing import TYPE_CHECKING
+
+from rich.markup import escape
 
 if TYPE_CHECKING:
     from dagster import AssetKey, DagsterInstance, Definitions
@@ -39,7 +42,9 @@ class _Progress:
 
     def __call__(self, entry) -> None:
         event = entry.dagster_event
-        if event is None:
+        if event is None:  # what an asset logs of its own progress
+            if entry.level >= logging.INFO:
+                self._console.print(f"    [dim]{escape(entry.user_message)}[/]", soft_wrap=True)
             return
         kind = event.event_type_value
         if kind == "STEP_START":
@@ -53,7 +58,7 @@ class _Progress:
         elif kind == "STEP_FAILURE":
             text = _innermost(event.step_failure_data.error)
             self._report.failed_steps[event.step_key] = text
-            self._console.print(f"  [red]✗[/] {event.step_key}: {text}", soft_wrap=True, markup=True)
+            self._console.print(f"  [red]✗[/] {event.step_key}: {escape(text)}", soft_wrap=True)
 
     def _materialized(self, event) -> None:
         materialization = event.step_materialization_data.materialization
@@ -74,7 +79,7 @@ class _Progress:
             return
         name = f"{check.asset_key.to_user_string()}: {check.check_name}"
         self._report.checks_failed[name] = check.description or ""
-        self._console.print(f"  [yellow]![/] check {name} failed: {check.description}", soft_wrap=True)
+        self._console.print(f"  [yellow]![/] check {name} failed: {escape(check.description or '')}", soft_wrap=True)
 
 
 def _innermost(error) -> str:

@@ -48,7 +48,9 @@ def user_ids(settings: Settings) -> dict[str, str]:
 def track_info(settings: Settings) -> dict[str, dict[str, str | None]]:
     """track_id -> title, artist, artist_id, genre, as far as they are known."""
     columns = ["track_id", "title", "artist_name", "artist_id", "genre"]
-    rows = arrow.read(settings, TRACK_FEATURES, columns).rename_columns(["track_id", "title", "artist", "artist_id", "genre"])
+    rows = arrow.read(settings, TRACK_FEATURES, columns).rename_columns(
+        ["track_id", "title", "artist", "artist_id", "genre"]
+    )
     return {row.pop("track_id"): row for row in rows.to_pylist()}
 
 

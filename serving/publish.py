@@ -176,7 +176,7 @@ class Publisher:
 
     def _kept(self, old: ModelConfig | None, labels: Mapping[str, int]) -> set[int]:
         """The labelled versions, and further ones (newest first) up to `keep_versions`."""
-        kept = {version for version in labels.values()}
+        kept = set(labels.values())
         stable = labels[STABLE]
         for version in sorted(old.versions if old else (), reverse=True):
             if len(kept) >= self.keep_versions:

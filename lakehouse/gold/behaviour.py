@@ -24,7 +24,9 @@ def interactions(listens: DataFrame, feedback: DataFrame) -> DataFrame:
     when_liked = F.when(is_like, F.struct("occurred_at", "event_id"))
     acts = feedback.groupBy(*pair).agg(
         F.max_by(F.when(is_like, F.col("action") == "like"), when_liked).alias("liked"),
-        (F.count_if(F.col("action") == "playlist_add") - F.count_if(F.col("action") == "playlist_remove")).alias("adds"),
+        (F.count_if(F.col("action") == "playlist_add") - F.count_if(F.col("action") == "playlist_remove")).alias(
+            "adds"
+        ),
         F.min("occurred_at").alias("first_act"),
         F.max("occurred_at").alias("last_act"),
     )

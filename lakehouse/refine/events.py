@@ -53,9 +53,9 @@ def listens(events: DataFrame, days: tuple[date, date]) -> DataFrame:
         (F.weekday(local) + 1).alias("local_weekday"),
         ms_played.alias("ms_played"),
         F.col("payload.duration_ms").alias("duration_ms"),
-        F.when(
-            F.col("payload.duration_ms") > 0, F.least(ms_played / F.col("payload.duration_ms"), F.lit(1.0))
-        ).alias("completion"),
+        F.when(F.col("payload.duration_ms") > 0, F.least(ms_played / F.col("payload.duration_ms"), F.lit(1.0))).alias(
+            "completion"
+        ),
         skipped.alias("skipped"),
         F.col("payload.reason_start").alias("reason_start"),
         F.col("payload.reason_end").alias("reason_end"),

@@ -18,7 +18,9 @@ INTERACTIONS = Table(
         Column("skips", "bigint", "plays skipped", nullable=False, check=_COUNT),
         Column("completion", "double", "mean share heard, null if unknown", check=between(0, 1)),
         Column("liked", "boolean", "last like or unlike was a like", nullable=False),
-        Column("playlist_adds", "bigint", "additions to playlists less removals, at least 0", nullable=False, check=_COUNT),
+        Column(
+            "playlist_adds", "bigint", "additions to playlists less removals, at least 0", nullable=False, check=_COUNT
+        ),
         Column("first_at", "timestamp", "first act, UTC", nullable=False),
         Column("last_at", "timestamp", "last act, UTC", nullable=False),
     ),
@@ -82,7 +84,9 @@ TRACK_FEATURES = Table(
         Column("listeners", "bigint", "different listeners", nullable=False, check=_COUNT),
         Column("skip_rate", "double", "plays skipped / plays that say so", check=between(0, 1)),
         Column("likes", "bigint", "likes", nullable=False, check=_COUNT),
-        Column("plays_last_7d", "bigint", "plays in the 7 days before the lake's newest play", nullable=False, check=_COUNT),
+        Column(
+            "plays_last_7d", "bigint", "plays in the 7 days before the lake's newest play", nullable=False, check=_COUNT
+        ),
         Column("first_seen", "timestamp", "first play, UTC"),
         Column("last_seen", "timestamp", "last play, UTC"),
     ),

@@ -25,7 +25,9 @@ for module in (run, dev, data, tables, answers):
 def common(
     lake: Annotated[
         str | None,
-        typer.Option(help="Lake to use: a folder or s3://bucket/prefix.", envvar="SOUNDLAKE_LAKE", show_default="data/lake"),
+        typer.Option(
+            help="Lake to use: a folder or s3://bucket/prefix.", envvar="SOUNDLAKE_LAKE", show_default="data/lake"
+        ),
     ] = None,
 ) -> None:
     """Commands work on one lake; its state (Dagster, MLflow, served models) lies in `_soundlake` beside its tables."""

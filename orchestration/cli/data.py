@@ -73,5 +73,6 @@ def simulate_into(
         summary = simulate_world(writer, users, tracks, days, start, seed, start_day, lambda line: status.update(line))
     console.print(
         f"  {users:,} listeners, {tracks:,} tracks, {summary.first_date} to {summary.last_date}: "
-        f"{summary.events:,} events, {writer.summary.files_written} files written, {writer.summary.files_skipped} already there"
+        f"{summary.events:,} events, {writer.summary.files_written} files written, "
+        f"{writer.summary.files_skipped} already there"
     )

@@ -83,7 +83,9 @@ def _check_free(name: str, host: str, port: int) -> None:
 def _start(command: list[str], log: Path) -> subprocess.Popen:
     # a session of its own: Ctrl-C reaches this process only, which then stops each in order
     with log.open("ab") as output:
-        return subprocess.Popen(command, stdout=output, stderr=output, cwd=PROJECT, start_new_session=True, env=os.environ)
+        return subprocess.Popen(
+            command, stdout=output, stderr=output, cwd=PROJECT, start_new_session=True, env=os.environ
+        )
 
 
 def _announce(processes: dict, host: str, ports: dict[str, int], logs: Path) -> None:

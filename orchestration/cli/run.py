@@ -22,11 +22,15 @@ def register(app: typer.Typer) -> None:
 
 
 def run(
-    source: Annotated[str | None, typer.Option(help="Import this kind of data first (see `soundlake import --help`).")] = None,
+    source: Annotated[
+        str | None, typer.Option(help="Import this kind of data first (see `soundlake import --help`).")
+    ] = None,
     path: Annotated[Path | None, typer.Option(help="Where it lies.")] = None,
     mapping: Annotated[Path | None, typer.Option(help="Mapping file of the source `generic`.")] = None,
     lake: LakeOption = None,
-    select: Annotated[str | None, typer.Option(help='Only these assets, as in Dagster: "gold/sequences+", "group:models".')] = None,
+    select: Annotated[
+        str | None, typer.Option(help='Only these assets, as in Dagster: "gold/sequences+", "group:models".')
+    ] = None,
 ) -> None:
     """Bring everything that is new from raw dumps to the served model.
 

@@ -32,7 +32,7 @@ def print_summary(settings: Settings, reports: list[RunReport], seconds: float) 
     _print_model(settings)
     if all(r.success for r in reports):
         _print_first_answer(settings)
-    console.print(f"\n[bold]Next[/]  soundlake dev{_lake_hint(settings)}  opens Dagster, MLflow and the model server")
+    console.print(f"\n[bold]Next[/]  soundlake dev{_lake_hint(settings)}  starts Dagster, MLflow, model server")
     console.print(f"      soundlake recommend USER · soundlake tables · soundlake status          ({seconds:.0f} s)")
 
 
@@ -73,14 +73,16 @@ def _print_first_answer(settings: Settings) -> None:
     from serving.lake_model import model_server
     from serving.listeners import user_ids
 
-    rows = arrow.read(settings, SEQUENCES, ["user_key", "plays"]).sort_by([("plays", "descending"), ("user_key", "ascending")])
+    rows = arrow.read(settings, SEQUENCES, ["user_key", "plays"]).sort_by(
+        [("plays", "descending"), ("user_key", "ascending")]
+    )
     if not rows.num_rows:
         return
     user = user_ids(settings)[rows["user_key"][0].as_py()]
     with model_server(settings) as running:
         listener, answer = ask(settings, running.client, user, TOP)
     console.print(
-        f"\n[bold]Recommended[/] to {escape(user)} ({len(listener.history):,} plays) by served version {answer.version}:"
+        f"\n[bold]Recommended[/] to {escape(user)} ({len(listener.history):,} plays) by version {answer.version}:"
     )
     print_recommendations(answer)
 

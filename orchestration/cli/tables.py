@@ -49,7 +49,7 @@ def tables(
 
 
 def _print_history(settings, table) -> None:
-    from datetime import datetime, timezone
+    from datetime import UTC, datetime
 
     from lakehouse import delta_log
 
@@ -61,7 +61,7 @@ def _print_history(settings, table) -> None:
     for commit in delta.history(10):
         metrics = commit.get("operationMetrics") or {}
         rows = metrics.get("numTargetRowsInserted") or metrics.get("numOutputRows") or ""
-        at = datetime.fromtimestamp(commit["timestamp"] / 1000, timezone.utc)
+        at = datetime.fromtimestamp(commit["timestamp"] / 1000, UTC)
         grid.add_row(str(commit.get("version", "")), f"{at:%Y-%m-%d %H:%M:%S}", commit.get("operation", ""), str(rows))
     console.print(grid)
 
