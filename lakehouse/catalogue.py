@@ -11,7 +11,7 @@ from typing import Annotated
 import msgspec
 from msgspec import Meta, Struct
 
-from lakehouse.events import ContractError, Country, Id, Millis, Text, UtcTime
+from lakehouse.events import Country, Id, Millis, Text, UtcTime, decode_strictly
 
 Unit = Annotated[float, Meta(ge=0, le=1)]
 
@@ -68,9 +68,4 @@ _decoders = {name: msgspec.json.Decoder(cls) for name, cls in ENTITIES.items()}
 
 def decode_entity(entity: str, line: bytes | str) -> Struct:
     """Parse one catalogue line of ``entity`` ("tracks", "artists" or "users"); raises ContractError with the reason."""
-    try:
-        return _decoders[entity].decode(line)
-    except msgspec.ValidationError as error:
-        raise ContractError(f"breaks the contract: {error}") from None
-    except msgspec.DecodeError as error:
-        raise ContractError(f"broken JSON: {error}") from None
+    return decode_strictly(_decoders[entity], line)

@@ -8,7 +8,7 @@ the raw line that bronze keeps).
 
 from __future__ import annotations
 
-from datetime import UTC, date, datetime, timedelta
+from datetime import UTC, date, datetime, time, timedelta
 from typing import Annotated, Any, Literal, Union
 
 import msgspec
@@ -79,7 +79,7 @@ class PlaylistAction(Struct, omit_defaults=True):
 
 class Search(Struct, omit_defaults=True):
     query: Text
-    results: Annotated[int, Meta(ge=0)] | None = None
+    results: Annotated[int, Meta(ge=0, le=2**63 - 1)] | None = None  # a bigint column holds it
 
 
 class SessionMark(Struct, omit_defaults=True):
@@ -183,11 +183,18 @@ def decode_event(line: bytes | str, landing_date: date | None = None) -> Envelop
     """Parse and check one raw line.
 
     Raises ContractError whose text names the field, for broken JSON, a wrong type, a missing field, an unknown event
-    type, a value out of range, or a time that cannot be true. ``landing_date`` is the date= folder of the file: an
-    event from after it is a broken clock.
+    type, a value out of range, or a time that cannot be true. ``landing_date`` is the date= folder of the file: a time
+    more than a day after it is a broken clock.
     """
+    event = decode_strictly(_decoder, line)
+    _check_times(event, landing_date)
+    return event
+
+
+def decode_strictly(decoder: msgspec.json.Decoder, line: bytes | str) -> Any:
+    """Decode one line; whatever is wrong with it becomes a ContractError with the reason."""
     try:
-        event = _decoder.decode(line)
+        return decoder.decode(line)
     except msgspec.ValidationError as error:
         raise ContractError(f"breaks the contract: {error}") from None
     except msgspec.DecodeError as error:
@@ -196,8 +203,6 @@ def decode_event(line: bytes | str, landing_date: date | None = None) -> Envelop
         raise ContractError(f"wrong encoding: not UTF-8 at byte {error.start} of a text value") from None
     except RecursionError:
         raise ContractError("broken JSON: nested too deeply") from None
-    _check_times(event, landing_date)
-    return event
 
 
 def _check_times(event: Envelope, landing_date: date | None) -> None:
@@ -208,10 +213,13 @@ def _check_times(event: Envelope, landing_date: date | None) -> None:
             f"time out of range: occurred_at {event.occurred_at.isoformat()} is more than a day after "
             f"received_at {event.received_at.isoformat()}"
         )
-    if landing_date is not None and event.occurred_at.astimezone(UTC).date() > landing_date + CLOCK_SKEW:
-        raise ContractError(
-            f"time out of range: occurred_at {event.occurred_at.isoformat()} is after the landing date {landing_date}"
-        )
+    if landing_date is None:
+        return
+    latest = datetime.combine(landing_date, time.max, UTC) + CLOCK_SKEW
+    for name in ("occurred_at", "received_at"):
+        when = getattr(event, name)
+        if when > latest:
+            raise ContractError(f"time out of range: {name} {when.isoformat()} is after the landing date {landing_date}")
 
 
 def json_schema() -> dict[str, Any]:
