@@ -34,7 +34,8 @@ def checks_of(table: Table, partitioned: bool) -> dg.AssetChecksDefinition:
         ],
     )
     def check(context: dg.AssetCheckExecutionContext, lake: dg.ResourceParam[Lake]):
-        days = days_of(context) if partitioned and context.has_partition_key else None
+        op = context.op_execution_context
+        days = days_of(op) if partitioned and (op.has_partition_key or op.has_partition_key_range) else None
         for name, result in validate(table, lake, days).items():
             yield dg.AssetCheckResult(
                 asset_key=key,

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import csv
+import io
 from typing import TYPE_CHECKING
 
 from rich.markup import escape
+from rich.table import Table as Grid
 
 from orchestration.cli.answers import print_recommendations
 from orchestration.cli.common import console
@@ -15,6 +18,7 @@ if TYPE_CHECKING:
     from orchestration.runner import RunReport
 
 TOP = 5
+SHOWN = ("discover_ndcg_at_10", "discover_recall_at_100", "next_ndcg_at_10", "next_recall_at_10")
 
 
 def print_summary(settings: Settings, reports: list[RunReport], seconds: float) -> None:
@@ -56,13 +60,38 @@ def _print_model(settings: Settings) -> None:
         return
     client = mlflow.MlflowClient(settings.tracking_uri, settings.tracking_uri)
     found = client.get_model_version(settings.registered_model, str(version))
-    console.print(f"\n[bold]Models[/]  hold-out of the champion's training; {escape(found.tags.get('hold_out', ''))}")
-    console.print(escape(mlflow.artifacts.load_text(f"runs:/{found.run_id}/comparison.md").strip()))
+    console.print(f"\n[bold]Models[/]  on the champion's hold-out: {escape(found.tags.get('hold_out', ''))}")
+    _print_comparison(mlflow.artifacts.load_text(f"runs:/{found.run_id}/comparison.csv"))
     served = served_version(settings)
     console.print(f"\n[bold]Champion[/]  {settings.registered_model} version {version}")
     console.print(f"  {escape(found.tags.get('gate.reason', ''))}")
     where = settings.model_server or "embedded server, started when asked"
     console.print(f"[bold]Served[/]  {'version ' + str(served) if served else 'nothing yet'} ({where})")
+
+
+def _print_comparison(text: str) -> None:
+    """Models side by side with 95 % intervals, and in plain words where the trained model loses to a baseline."""
+    rows = list(csv.DictReader(io.StringIO(text)))
+    models = list(dict.fromkeys(row["model"] for row in rows))
+    cells = {(row["model"], row["metric"]): row for row in rows}
+    grid = Grid(box=None, pad_edge=False)
+    for title in ("model", *SHOWN):
+        grid.add_column(title, justify="left" if title == "model" else "right")
+    for model in models:
+        found = [cells[model, metric] for metric in SHOWN]
+        grid.add_row(
+            model,
+            *(
+                f"{float(c['value']):.4f} [{float(c['lo']):.4f}, {float(c['hi']):.4f}]".replace("[", "\\[")
+                for c in found
+            ),
+        )
+    console.print(grid)
+    ours = models[-1]
+    for metric in SHOWN:
+        best = max(models, key=lambda m: float(cells[m, metric]["value"]))
+        if best != ours:
+            console.print(f"  [yellow]![/] {ours} loses to {best} on {metric}")
 
 
 def _print_first_answer(settings: Settings) -> None:
