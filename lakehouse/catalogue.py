@@ -5,13 +5,13 @@ A later dump of the same id replaces an earlier one; ids that appear only in eve
 
 from __future__ import annotations
 
-from datetime import date
+from datetime import UTC, date, datetime
 from typing import Annotated
 
 import msgspec
 from msgspec import Meta, Struct
 
-from lakehouse.events import Country, Id, Millis, Text, UtcTime, decode_strictly
+from lakehouse.events import ContractError, Country, Id, Millis, Text, UtcTime, decode_strictly
 
 Unit = Annotated[float, Meta(ge=0, le=1)]
 
@@ -63,9 +63,14 @@ class User(Struct, omit_defaults=True):
 
 ENTITIES: dict[str, type[Struct]] = {"tracks": Track, "artists": Artist, "users": User}
 ENTITY_KEY = {"tracks": "track_id", "artists": "artist_id", "users": "user_id"}
+_FIRST_SIGN_UP, _LAST_SIGN_UP = datetime(1900, 1, 1, tzinfo=UTC), datetime(2100, 1, 1, tzinfo=UTC)
 _decoders = {name: msgspec.json.Decoder(cls) for name, cls in ENTITIES.items()}
 
 
 def decode_entity(entity: str, line: bytes | str) -> Struct:
     """Parse one catalogue line of ``entity`` ("tracks", "artists" or "users"); raises ContractError with the reason."""
-    return decode_strictly(_decoders[entity], line)
+    item = decode_strictly(_decoders[entity], line)
+    signed_up = getattr(item, "signed_up_at", None)
+    if signed_up is not None and not _FIRST_SIGN_UP <= signed_up < _LAST_SIGN_UP:
+        raise ContractError(f"time out of range: signed_up_at {signed_up.isoformat()}")
+    return item

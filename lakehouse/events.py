@@ -219,7 +219,9 @@ def _check_times(event: Envelope, landing_date: date | None) -> None:
     for name in ("occurred_at", "received_at"):
         when = getattr(event, name)
         if when > latest:
-            raise ContractError(f"time out of range: {name} {when.isoformat()} is after the landing date {landing_date}")
+            raise ContractError(
+                f"time out of range: {name} {when.isoformat()} is after the landing date {landing_date}"
+            )
 
 
 def json_schema() -> dict[str, Any]:
