@@ -18,7 +18,12 @@ if TYPE_CHECKING:
     from orchestration.runner import RunReport
 
 TOP = 5
-SHOWN = ("discover_ndcg_at_10", "discover_recall_at_100", "next_ndcg_at_10", "next_recall_at_10")
+SHOWN = {
+    "discover_ndcg_at_10": "discover NDCG@10",
+    "discover_recall_at_100": "Recall@100",
+    "next_ndcg_at_10": "next NDCG@10",
+    "next_recall_at_10": "Recall@10",
+}
 
 
 def print_summary(settings: Settings, reports: list[RunReport], seconds: float) -> None:
@@ -75,23 +80,22 @@ def _print_comparison(text: str) -> None:
     models = list(dict.fromkeys(row["model"] for row in rows))
     cells = {(row["model"], row["metric"]): row for row in rows}
     grid = Grid(box=None, pad_edge=False)
-    for title in ("model", *SHOWN):
-        grid.add_column(title, justify="left" if title == "model" else "right")
+    grid.add_column("model")
+    for title in SHOWN.values():
+        grid.add_column(title, justify="right")
     for model in models:
-        found = [cells[model, metric] for metric in SHOWN]
-        grid.add_row(
-            model,
-            *(
-                f"{float(c['value']):.4f} [{float(c['lo']):.4f}, {float(c['hi']):.4f}]".replace("[", "\\[")
-                for c in found
-            ),
-        )
+        grid.add_row(model, *(_with_interval(cells[model, metric]) for metric in SHOWN))
     console.print(grid)
     ours = models[-1]
-    for metric in SHOWN:
+    for metric, title in SHOWN.items():
         best = max(models, key=lambda m: float(cells[m, metric]["value"]))
         if best != ours:
-            console.print(f"  [yellow]![/] {ours} loses to {best} on {metric}")
+            console.print(f"  [yellow]![/] {ours} loses to {best} on {title}")
+
+
+def _with_interval(cell: dict[str, str]) -> str:
+    """Value and half the width of its 95 % interval."""
+    return f"{float(cell['value']):.3f} ±{(float(cell['hi']) - float(cell['lo'])) / 2:.3f}"
 
 
 def _print_first_answer(settings: Settings) -> None:
