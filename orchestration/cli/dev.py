@@ -2,22 +2,28 @@
 
 from __future__ import annotations
 
+import fcntl
 import os
-import signal
 import socket
-import subprocess
 import sys
-import time
-from pathlib import Path
-from typing import Annotated
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Annotated
 
 import typer
+from pydantic import SecretStr
 
 from orchestration.cli.common import LakeOption, console, settings_for
 from orchestration.cli.errors import CommandError
+from orchestration.cli.supervisor import Service, Supervisor
 from orchestration.home import PROJECT
 
-_STOP_SECONDS = 15
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from lakehouse.settings import Settings
+
+_EVERYWHERE = ("0.0.0.0", "::")
 
 
 def register(app: typer.Typer) -> None:
@@ -25,118 +31,148 @@ def register(app: typer.Typer) -> None:
 
 
 def dev(
-    dagster_port: Annotated[int, typer.Option()] = 3000,
-    mlflow_port: Annotated[int, typer.Option()] = 5000,
-    serving_port: Annotated[int, typer.Option(help="gRPC; REST is the next port.")] = 8500,
+    dagster_port: Annotated[int, typer.Option(min=1, max=65535)] = 3000,
+    mlflow_port: Annotated[int, typer.Option(min=1, max=65535)] = 5000,
+    serving_port: Annotated[int, typer.Option(min=1, max=65534, help="gRPC; REST is the next port.")] = 8500,
     host: Annotated[str, typer.Option(help="Address to listen on.")] = "127.0.0.1",
     lake: LakeOption = None,
 ) -> None:
     """Start the Dagster page, the MLflow server and the model server; Ctrl-C stops all of them."""
+    settings = settings_for(lake)
+    services = services_of(settings, host, dagster_port, mlflow_port, serving_port)
+    ports = {"dagster": [dagster_port], "mlflow": [mlflow_port], "model-server": [serving_port, serving_port + 1]}
+    options = {"dagster": "--dagster-port", "mlflow": "--mlflow-port", "model-server": "--serving-port"}
+    with _only_one(settings):
+        for service in services:
+            for port in ports[service.name]:
+                check_free(service.title, host, port, options[service.name])
+        _prepare_folders(settings)
+        supervisor = Supervisor(settings.state_dir / "logs", PROJECT, environment(settings))
+        _run(settings, supervisor, services, f"{reachable(host)}:{serving_port}")
+
+
+def _run(settings: Settings, supervisor: Supervisor, services: list[Service], address: str) -> None:
+    console.print(f"[bold]soundlake dev[/] · lake {settings.lake}")
+    own_server = any(s.name == "model-server" for s in services)
+    with supervisor.handling_signals():
+        try:
+            for service in services:
+                supervisor.start(service)
+            for service in services:
+                with console.status(f"waiting for {service.title} …"):
+                    up = supervisor.wait_until_up(service)
+                if up:
+                    console.print(f"[green]●[/] {service.title:<13} {service.shown}")
+                if up and service.name == "model-server":
+                    settings.server_address_file.write_text(f"{address}\n")
+            if not supervisor.signals:
+                console.print(f"Logs in {settings.state_dir / 'logs'}. Ctrl-C stops everything.")
+            supervisor.watch()
+            console.print("Stopping …")
+        finally:
+            if own_server:
+                settings.server_address_file.unlink(missing_ok=True)
+            supervisor.stop()
+    console.print("Stopped.")
+
+
+def services_of(settings: Settings, host: str, dagster_port: int, mlflow_port: int, serving_port: int) -> list[Service]:
+    """What to start: not what the settings say runs elsewhere."""
+    to = reachable(host)
+    services = []
+    if not settings.serving_address:
+        services.append(_model_server(settings, host, serving_port))
+    if not settings.mlflow_uri:
+        services.append(_mlflow(settings, host, mlflow_port))
+    page = f"http://{to}:{dagster_port}"
+    command = (
+        *(sys.executable, "-m", "dagster", "dev", "-w", str(PROJECT / "workspace.yaml")),
+        *("-h", host, "-p", str(dagster_port)),
+    )
+    services.append(Service("dagster", "Dagster", command, f"{page}/server_info", page))
+    return services
+
+
+def _model_server(settings: Settings, host: str, port: int) -> Service:
+    command = (
+        *(sys.executable, "-m", "serving.model_server", f"--model_config_file={settings.models_config}"),
+        *(f"--host={host}", f"--port={port}", f"--rest_api_port={port + 1}"),
+        *("--allow_version_labels_for_unavailable_models=true", "--stop_with_parent"),
+        *([f"--mount={settings.serving_base_path}={settings.models_dir}"] if settings.serving_base_path else []),
+    )
+    to = reachable(host)
+    model = f"http://{to}:{port + 1}/v1/models/{settings.model_name}"
+    return Service("model-server", "Model server", command, model, f"grpc {to}:{port} · {model}")
+
+
+def _mlflow(settings: Settings, host: str, port: int) -> Service:
+    to = reachable(host)
+    names = {"localhost", host, to, socket.gethostname()} if host in _EVERYWHERE else {"localhost", host}
+    command = (
+        *(sys.executable, "-m", "mlflow", "server", "--host", host, "--port", str(port), "--workers", "1"),
+        *("--backend-store-uri", settings.tracking_uri, "--artifacts-destination", str(settings.artifact_dir)),
+        *("--allowed-hosts", ",".join(f"{name}:*" for name in sorted(names))),
+    )
+    return Service("mlflow", "MLflow", command, f"http://{to}:{port}/health", f"http://{to}:{port}")
+
+
+def reachable(host: str) -> str:
+    """The address to connect to where a server listens on ``host``."""
+    return "127.0.0.1" if host in _EVERYWHERE else host
+
+
+def environment(settings: Settings) -> dict[str, str]:
+    """This process's variables and every setting that was given, so that the services read the same.
+
+    They run in the project's folder, where neither the ``.env`` nor the relative paths of this one count.
+    """
+    given = {}
+    for name in settings.model_fields_set:
+        value = getattr(settings, name)
+        if value is None:
+            continue
+        if name in ("state", "cache", "serving_models"):
+            value = value.expanduser().resolve()
+        given[f"SOUNDLAKE_{name.upper()}"] = value.get_secret_value() if isinstance(value, SecretStr) else str(value)
+    return {**os.environ, **given, "SOUNDLAKE_LAKE": settings.lake, "PYTHONUNBUFFERED": "1"}
+
+
+def check_free(title: str, host: str, port: int, option: str) -> None:
+    """Raise CommandError where nothing can listen on ``host:port``."""
+    with socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET) as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind((host, port))
+        except OSError as error:
+            raise CommandError(
+                f"{title} can not listen on {host}:{port}: {error.strerror}. Give another port ({option}), "
+                f"or find out who has it: ss -ltnp 'sport = :{port}'"
+            ) from None
+
+
+def _prepare_folders(settings: Settings) -> None:
     from serving.config import ensure_config_file
 
-    settings = settings_for(lake)
-    for name, port in (("Dagster", dagster_port), ("MLflow", mlflow_port), ("serving", serving_port)):
-        _check_free(name, host, port)
-    logs = settings.state_dir / "logs"
-    logs.mkdir(parents=True, exist_ok=True)
+    (settings.state_dir / "mlflow").mkdir(parents=True, exist_ok=True)
     settings.artifact_dir.mkdir(parents=True, exist_ok=True)
     ensure_config_file(settings.models_config)
-    commands = {
-        "mlflow": [
-            *(sys.executable, "-m", "mlflow", "server", "--host", host, "--port", str(mlflow_port), "--workers", "1"),
-            *("--backend-store-uri", settings.tracking_uri, "--artifacts-destination", str(settings.artifact_dir)),
-            *("--allowed-hosts", f"localhost:*,{host}:*"),
-        ],
-        "model-server": [
-            *(sys.executable, "-m", "serving.model_server", f"--model_config_file={settings.models_config}"),
-            *(f"--host={host}", f"--port={serving_port}", f"--rest_api_port={serving_port + 1}"),
-            "--allow_version_labels_for_unavailable_models=true",
-        ],
-        "dagster": [
-            *(sys.executable, "-m", "dagster", "dev", "-w", str(PROJECT / "workspace.yaml")),
-            *("-h", host, "-p", str(dagster_port)),
-        ],
-    }
-    if settings.mlflow_uri:
-        del commands["mlflow"]  # a tracking server of its own is configured
-    if settings.serving_address:
-        del commands["model-server"]
-    else:
-        settings.server_address_file.write_text(f"{host}:{serving_port}\n")
-    processes = {name: _start(command, logs / f"{name}.log") for name, command in commands.items()}
-    try:
-        _announce(processes, host, {"dagster": dagster_port, "mlflow": mlflow_port, "model-server": serving_port}, logs)
-        _watch(processes, logs)
-    except KeyboardInterrupt:
-        console.print("\nStopping …")
-    finally:
-        _stop(processes)
-        settings.server_address_file.unlink(missing_ok=True)
 
 
-def _check_free(name: str, host: str, port: int) -> None:
-    with socket.socket() as probe:
-        if probe.connect_ex((host, port)) == 0:
-            raise CommandError(f"port {port} for {name} is taken; give another one, see `soundlake dev --help`")
-
-
-def _start(command: list[str], log: Path) -> subprocess.Popen:
-    # a session of its own: Ctrl-C reaches this process only, which then stops each in order
-    with log.open("ab") as output:
-        return subprocess.Popen(
-            command, stdout=output, stderr=output, cwd=PROJECT, start_new_session=True, env=os.environ
-        )
-
-
-def _announce(processes: dict, host: str, ports: dict[str, int], logs: Path) -> None:
-    titles = {"dagster": "Dagster", "mlflow": "MLflow", "model-server": "Model server"}
-    for name in processes:
-        with console.status(f"waiting for {titles[name]} …"):
-            _wait_listening(processes[name], host, ports[name], logs / f"{name}.log")
-        address = f"http://{host}:{ports[name]}"
-        if name == "model-server":
-            address = f"grpc {host}:{ports[name]} · http://{host}:{ports[name] + 1}/v1/models/…"
-        console.print(f"[green]●[/] {titles[name]:<13} {address}")
-    console.print(f"Logs in {logs}. Ctrl-C stops everything.")
-
-
-def _wait_listening(process: subprocess.Popen, host: str, port: int, log: Path, seconds: float = 180) -> None:
-    deadline = time.monotonic() + seconds
-    while time.monotonic() < deadline:
-        if process.poll() is not None:
-            raise CommandError(f"it ended with status {process.returncode}:\n{_tail(log)}")
-        with socket.socket() as probe:
-            if probe.connect_ex((host, port)) == 0:
-                return
-        time.sleep(0.2)
-    raise CommandError(f"nothing listens on {host}:{port} after {seconds:.0f} s:\n{_tail(log)}")
-
-
-def _watch(processes: dict[str, subprocess.Popen], logs: Path) -> None:
-    signal.signal(signal.SIGTERM, lambda *_: (_ for _ in ()).throw(KeyboardInterrupt()))
-    while True:
-        for name, process in processes.items():
-            if process.poll() is not None:
-                raise CommandError(f"{name} ended with status {process.returncode}:\n{_tail(logs / f'{name}.log')}")
-        time.sleep(0.5)
-
-
-def _tail(log: Path, lines: int = 15) -> str:
-    return "\n".join(log.read_text(errors="replace").splitlines()[-lines:])
-
-
-def _stop(processes: dict[str, subprocess.Popen]) -> None:
-    """Ask each process group politely, then end what is left of it."""
-    for process in processes.values():
-        if process.poll() is None:
-            os.killpg(process.pid, signal.SIGTERM)
-    deadline = time.monotonic() + _STOP_SECONDS
-    for process in processes.values():
+@contextmanager
+def _only_one(settings: Settings) -> Iterator[None]:
+    """One `soundlake dev` a lake: two Dagster daemons would start every scheduled run twice."""
+    path: Path = settings.state_dir / "dev.lock"
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with path.open("a+") as lock:
         try:
-            process.wait(max(0.1, deadline - time.monotonic()))
-        except subprocess.TimeoutExpired:
-            pass
-        try:
-            os.killpg(process.pid, signal.SIGKILL)
-        except ProcessLookupError:
-            pass
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            lock.seek(0)
+            raise CommandError(
+                f"`soundlake dev` runs on {settings.lake} already (process {lock.read().strip() or 'unknown'}): "
+                "use it, stop it with Ctrl-C, or give another --lake"
+            ) from None
+        lock.truncate(0)
+        lock.write(str(os.getpid()))
+        lock.flush()
+        yield
