@@ -1,0 +1,38 @@
+from __future__ import annotations
+
+import os
+
+import pytest
+from listening_world import sequence_batch, track_batch
+
+from models.data import ListeningData
+
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
+
+
+@pytest.fixture(scope="session")
+def data() -> ListeningData:
+    """True clock, all attributes."""
+    return ListeningData.from_batches([sequence_batch()], [track_batch()])
+
+
+@pytest.fixture(scope="session")
+def plain_data() -> ListeningData:
+    """No clock and no attribute but the track id."""
+    return ListeningData.from_batches([sequence_batch(clock="synthetic")], [track_batch(attributes=False)])
+
+
+@pytest.fixture(scope="session")
+def small_config():
+    from models.recommend.config import TwoTowerConfig
+
+    return TwoTowerConfig(dim=16, epochs=2, min_steps=40, batch_size=64, memory_neighbours=16)
+
+
+@pytest.fixture(scope="session")
+def trained(data, small_config):
+    """A two-tower model fit on everything, shared by the tests that only ask it."""
+    from models.recommend.two_tower import TwoTower
+
+    return TwoTower(small_config).fit(data)

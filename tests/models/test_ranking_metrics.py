@@ -1,0 +1,187 @@
+"""Metrics against hand-computed values, and against the common scorer where that is at hand."""
+
+from __future__ import annotations
+
+import importlib.util
+import json
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from models.evaluation.bootstrap import coverage_interval, mean_interval, paired_interval
+from models.evaluation.metrics import DISCOUNT, compare, diversity, evaluate
+from models.evaluation.split import HoldOut, split
+from models.recommend.base import UNRANKED, top_k
+from models.recommend.popularity import Popularity
+from models.vocabulary import tie_order
+
+SCORER = Path(__file__).resolve().parents[3] / "shared" / "bench" / "score.py"
+
+
+class Fixed:
+    """Answers with given lists of track ids, whatever it is asked."""
+
+    name = "fixed"
+
+    def __init__(self, plain: list[list[str]], without_history: list[list[str]]):
+        self._answers = {False: plain, True: without_history}
+
+    def recommend(self, histories, k, exclude=None, hours=None, devices=None):
+        rows = self._answers[exclude is not None]
+        ids = np.full((len(rows), k), "", dtype=object)
+        for row, values in zip(ids, rows, strict=True):
+            row[: len(values)] = values
+        return ids, np.where(ids == "", UNRANKED, 0.0).astype(np.float32)
+
+
+def hold_out(data, histories, truths) -> HoldOut:
+    index = data.catalogue.vocabulary
+    histories, truths = ([index.lookup(x) for x in lists] for lists in (histories, truths))
+    n = len(histories)
+    return HoldOut(
+        np.arange(n).astype(str).astype(object), histories, truths, np.full(n, -1), [""] * n,
+        data.catalogue, data.listeners, data.n_users, "by hand",
+    )  # fmt: skip
+
+
+def test_values_by_hand(data):
+    held = hold_out(data, [["track-1", "track-2"]], [["track-5", "track-1", "track-6"]])
+    model = Fixed([["track-9", "track-5"]], [["track-9", "track-6", "track-7", "track-5"]])
+    got = {name: m.value for name, m in evaluate(model, held).metrics.items()}
+    assert got["next_recall_at_10"] == 1
+    assert got["next_ndcg_at_10"] == pytest.approx(1 / np.log2(3))
+    assert got["next_mrr_at_100"] == pytest.approx(0.5)
+    # relevant and new: 5 and 6; track-1 is known and does not count
+    assert got["discover_ndcg_at_10"] == pytest.approx((DISCOUNT[1] + DISCOUNT[3]) / (DISCOUNT[0] + DISCOUNT[1]))
+    assert got["discover_recall_at_100"] == 1
+    assert got["discover_coverage_at_10"] == pytest.approx(4 / data.n_tracks)
+    listeners = data.listeners[data.catalogue.vocabulary.lookup(["track-9", "track-6", "track-7", "track-5"])]
+    assert got["discover_novelty_at_10"] == pytest.approx(np.mean(-np.log2((listeners + 1) / (data.n_users + 1))))
+
+
+def test_a_track_the_hold_out_does_not_know_is_a_miss(data):
+    held = hold_out(data, [["track-1"]], [["track-2"]])
+    assert evaluate(Fixed([["new"]], [["new", "track-2"]]), held).metrics["next_recall_at_10"].value == 0
+
+
+def test_users_without_anything_new_are_left_out_of_discover(data):
+    held = hold_out(data, [["track-1"], ["track-1"]], [["track-1"], ["track-2"]])
+    model = Fixed([["track-2"]] * 2, [["track-2"]] * 2)
+    evaluation = evaluate(model, held)
+    assert len(evaluation.per_user["next_ndcg_at_10"]) == 2
+    assert evaluation.per_user["discover_ndcg_at_10"].tolist() == [1.0]
+
+
+def test_diversity_is_zero_for_one_artist_and_one_for_all_different(data):
+    index = data.catalogue.vocabulary
+    one = index.lookup(["track-0", "track-1", "track-2"])
+    far = index.lookup(["track-0", "track-40", "track-80"])
+    assert diversity(np.stack([one, far]), data.catalogue).tolist() == [0.0, 1.0]
+
+
+def test_flat_names_carry_the_interval(data):
+    _, held = split(data)
+    flat = evaluate(Popularity().fit(data), held).flat()
+    assert flat["discover_ndcg_at_10_lo"] <= flat["discover_ndcg_at_10"] <= flat["discover_ndcg_at_10_hi"]
+
+
+def test_interval_of_a_constant_has_no_width():
+    interval = mean_interval(np.full(30, 0.25))
+    assert (interval.value, interval.lo, interval.hi) == (0.25, 0.25, 0.25)
+
+
+def test_interval_covers_the_true_mean_about_as_often_as_it_says():
+    rng = np.random.default_rng(0)
+    hits = [i.lo <= 0.3 <= i.hi for i in (mean_interval(rng.random(200) < 0.3, 300) for _ in range(100))]
+    assert 88 <= sum(hits) <= 100
+
+
+def test_paired_interval_sees_what_overlapping_intervals_hide():
+    rng = np.random.default_rng(1)
+    base = rng.random(300)
+    better = base + 0.01 + rng.normal(0, 0.01, 300)
+    assert mean_interval(better).lo < mean_interval(base).hi
+    assert paired_interval(base, better).lo > 0
+    assert not paired_interval(base, base).excludes_zero()
+
+
+def test_paired_interval_wants_the_same_users():
+    with pytest.raises(ValueError, match="3 users against 2"):
+        paired_interval(np.zeros(3), np.zeros(2))
+
+
+def test_coverage_interval_is_centred_on_the_sample():
+    top = np.arange(40).reshape(20, 2)
+    interval = coverage_interval(top, 100)
+    assert interval.value == pytest.approx(0.4)
+    assert interval.lo < 0.4 < interval.hi
+
+
+def test_top_k_breaks_ties_by_the_hash_of_the_id_not_by_its_place():
+    ids = [f"track-{i}" for i in range(100)]
+    ties = tie_order(ids)
+    forwards = [ids[i] for i in top_k(np.zeros(100), 10, ties)]
+    backwards = [ids[::-1][i] for i in top_k(np.zeros(100), 10, tie_order(ids[::-1]))]
+    assert forwards == backwards
+
+
+def test_top_k_leaves_out_excluded_nan_and_minus_infinity():
+    scores = np.array([1.0, np.nan, 3.0, -np.inf, 2.0])
+    assert top_k(scores, 5, np.arange(5), np.array([2])).tolist() == [4, 0]
+
+
+@pytest.mark.skipif(not SCORER.exists(), reason="the common scorer is not beside this checkout")
+@pytest.mark.parametrize("task", ["next", "discover"])
+def test_equal_to_the_common_scorer_on_random_predictions(plain_data, tmp_path, task):
+    spec = importlib.util.spec_from_file_location("common_scorer", SCORER)
+    scorer = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(scorer)
+    train, held = split(plain_data)
+    lists = random_lists(held, np.random.default_rng(5))
+    ours = evaluate(Fixed(*lists), held)
+
+    write_prepared(tmp_path, plain_data, train)
+    rows = [
+        (user, rank, track)
+        for user, tracks in zip(held.users, lists[task == "discover"], strict=True)
+        for rank, track in enumerate(tracks, 1)
+    ]
+    frame = pd.DataFrame(rows, columns=["user_id", "rank", "track_id"])
+    theirs = scorer.evaluate(scorer.load_prepared(str(tmp_path)), task, frame)
+    metrics = theirs["metrics"]
+    assert len(metrics) >= 3
+    for name, value in metrics.items():
+        mine = ours.metrics[f"{task}_{name.replace('@', '_at_')}"]
+        assert mine.value == pytest.approx(value["value"], abs=1e-12), name
+        assert [mine.lo, mine.hi] == pytest.approx(value["ci95"], abs=1e-9), name
+
+
+def random_lists(held: HoldOut, rng) -> tuple[list[list[str]], list[list[str]]]:
+    ids = held.catalogue.ids
+    plain, new = [], []
+    for history in held.histories:
+        plain.append(rng.permutation(ids)[:100].tolist())
+        new.append(rng.permutation(np.delete(ids, np.unique(history)))[: rng.integers(5, 100)].tolist())
+    return plain, new
+
+
+def write_prepared(folder: Path, data, train) -> None:
+    """The scorer's own layout, with our hold-out as its `test`."""
+    position = np.arange(data.n_plays) - data.offsets[data.user_of_play]
+    frame = pd.DataFrame(
+        {"user_id": data.users[data.user_of_play], "position": position, "track_id": data.catalogue.ids[data.items]}
+    )
+    seen = position < np.diff(train.offsets)[data.user_of_play]
+    frame[seen].to_parquet(folder / "train.parquet")
+    frame[seen].tail(1).to_parquet(folder / "valid.parquet")
+    frame[~seen].to_parquet(folder / "test.parquet")
+    pd.DataFrame({"track_id": np.sort(data.catalogue.ids)}).to_parquet(folder / "catalogue.parquet")
+    (folder / "meta.json").write_text(json.dumps({}))
+
+
+def test_compare_is_the_paired_difference(data):
+    train, held = split(data)
+    popularity = evaluate(Popularity().fit(train), held)
+    assert compare(popularity, popularity).value == 0
