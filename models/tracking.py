@@ -19,6 +19,12 @@ DEFAULTS = {
 }
 
 
+EXPERIMENT_TAGS = {
+    "mlflow.experimentKind": "custom_model_development",  # else MLflow's page opens as for language-model traces
+    "mlflow.note.content": "One run a training, with a nested run for each model that was judged on the same hold-out.",
+}
+
+
 def connect(tracking_uri: str, experiment: str) -> str:
     """Point MLflow at the store, make the experiment when it is new, and return its id.
 
@@ -34,7 +40,7 @@ def connect(tracking_uri: str, experiment: str) -> str:
         location = None
         if tracking_uri.startswith("sqlite:///"):
             location = (Path(tracking_uri.removeprefix("sqlite:///")).resolve().parent / "artifacts").as_uri()
-        return mlflow.create_experiment(experiment, artifact_location=location)
+        return mlflow.create_experiment(experiment, artifact_location=location, tags=EXPERIMENT_TAGS)
     return found.experiment_id
 
 
