@@ -88,19 +88,24 @@ def _decompressed(stream: BinaryIO) -> Iterator[bytes]:
             yield first
             first = stream.read(_CHUNK)
         return
-    engine = zlib.decompressobj(wbits=31)
-    pending = first
-    while pending:
+    engine, pending, full = zlib.decompressobj(wbits=31), first, False
+    while pending or full:
+        if engine.eof:  # a further member of the same file, or the zeros that some tools pad it with
+            pending = pending.lstrip(b"\0")
+            if not pending:
+                pending = stream.read(_CHUNK)
+                continue
+            engine = zlib.decompressobj(wbits=31)
         try:
-            data = engine.decompress(pending)
+            data = engine.decompress(pending, _CHUNK)  # bounded: a small file may unpack to a thousand times its size
         except zlib.error as error:
             raise _BrokenStream(f"corrupt gzip: {error}") from None
         if data:
             yield data
-        if engine.eof and engine.unused_data:
-            pending, engine = engine.unused_data, zlib.decompressobj(wbits=31)  # a further member of the same file
-            continue
-        pending = stream.read(_CHUNK)
+        full = len(data) == _CHUNK and not engine.eof
+        pending = engine.unused_data if engine.eof else engine.unconsumed_tail
+        if not pending and not full:
+            pending = stream.read(_CHUNK)
     if not engine.eof:
         raise _BrokenStream("truncated gzip: the file ends in the middle of its data")
 
