@@ -17,12 +17,13 @@ class TwoTowerConfig:
     the one before: a wide window teaches what a listener will want, a steep decay what fits right now.
     repeat_weight: worth of a target the listener already knew; new tracks count 1, they are what `discover` asks for.
     examples_per_user: positions drawn from each user and epoch, so that heavy listeners do not outweigh the rest.
+    min_steps: updates at the least; small data are passed over several times an epoch until there are that many.
     negatives: expected candidates in a step's softmax; the whole catalogue when it is not larger.
     negative_power: candidates are drawn by plays ** power; corrected for, so it sets variance, not bias.
     history_dropout: share of a history's plays hidden in training; no track may lean on one other track alone.
     memory_neighbours: transitions kept for each track; 0 leaves the memory out.
-    memory_plays, memory_half_life, memory_scale: how many latest plays use it, and its factors by age at the start.
-    memory_folds: parts of the users between which transitions are cross-fitted in training.
+    memory_plays, memory_half_life, memory_scale: how many latest plays use it, and its factors by age. Transitions are
+    shares of plays, tower scores log-odds: a transition that happens every tenth time is worth about 3.
     empty_share: share of histories hidden altogether, from which the answer to a new listener is learned.
     """
 
@@ -45,12 +46,10 @@ class TwoTowerConfig:
     memory_neighbours: int = 64
     memory_plays: int = 16
     memory_half_life: float = 2.0
-    memory_scale: float = 10.0
-    memory_learning_rate: float = 0.03
-    memory_folds: int = 4
+    memory_scale: float = 30.0
     transitions: TransitionConfig = field(default_factory=TransitionConfig)
+    min_steps: int = 400
     init_scale: float = 0.05
-    threads: int = 2
     seed: int = 0
 
     def __post_init__(self) -> None:

@@ -16,7 +16,7 @@ class Batch(NamedTuple):
 
     shown: [B, L], the history as the model sees it; ages: [B, L], 0 the latest play, -1 hidden or none;
     history: [B, L], all of it, whose tracks are no wrong answers; targets: [B, W] with weights [B, W] summing to 1;
-    hours, devices: [B], the context of the first target; users: [B], whose example it is.
+    hours, devices: [B], the context of the first target.
     """
 
     shown: np.ndarray
@@ -26,7 +26,6 @@ class Batch(NamedTuple):
     weights: np.ndarray
     hours: np.ndarray
     devices: np.ndarray
-    users: np.ndarray
 
 
 class ExampleSampler:
@@ -92,7 +91,6 @@ class ExampleSampler:
             weights=(weights / weights.sum(1, keepdims=True)).astype(np.float32),
             hours=data.hours[positions].astype(np.int32),
             devices=data.devices[positions].astype(np.int32),
-            users=data.user_of_play[positions].astype(np.int32),
         )
 
 

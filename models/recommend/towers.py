@@ -149,6 +149,13 @@ class Scorer(tf.Module):
         self.user_tower = user_tower
         self.memory = memory
 
+    def update(self, history: np.ndarray, candidates: np.ndarray, bias: np.ndarray) -> None:
+        """Take the item tower's outputs anew."""
+        for variable, value in zip(
+            (self.history_items, self.candidate_items, self.bias), (history, candidates, bias), strict=True
+        ):
+            variable.assign(value)
+
     def reordered(self, order: Sequence[int]) -> Scorer:
         """The same model over the catalogue in another order."""
         parts = (part.numpy()[order] for part in (self.history_items, self.candidate_items, self.bias))

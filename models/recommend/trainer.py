@@ -4,12 +4,10 @@ from __future__ import annotations
 
 import math
 
-import numpy as np
 import tensorflow as tf
 
 from models.recommend.config import TwoTowerConfig
 from models.recommend.examples import Batch
-from models.recommend.memory import CrossFittedTransitions, age_factors, scattered
 from models.recommend.towers import MASKED, ItemTower, UserTower
 
 BETA_1, BETA_2, EPSILON = 0.9, 0.99, 1e-7
@@ -26,7 +24,6 @@ class Trainer:
         self,
         items: ItemTower,
         user: UserTower,
-        memory: CrossFittedTransitions | None,
         log_chance,
         steps: int,
         config: TwoTowerConfig,
@@ -36,18 +33,10 @@ class Trainer:
         self._variables = [*items.trainable_variables, *user.trainable_variables]
         base = [config.learning_rate] * len(items.trainable_variables)
         self._base = base + [config.head_learning_rate] * len(user.trainable_variables)
-        self._neighbours = None
-        if memory is not None:
-            self._neighbours, self._weights = tf.constant(memory.neighbours), tf.constant(memory.weights)
-            self._folds = tf.constant(memory.fold_of_user, tf.int32)
-            decay = 0.5 ** (np.arange(config.memory_plays) / config.memory_half_life)
-            self.memory_by_age = tf.Variable((config.memory_scale * decay).astype(np.float32), name="memory_by_age")
-            self._variables.append(self.memory_by_age)
-            self._base.append(config.memory_learning_rate)
         self._slots = [(tf.Variable(tf.zeros_like(v)), tf.Variable(tf.zeros_like(v))) for v in self._variables]
         self._done = 0
         index, vector = tf.TensorSpec([None, None], tf.int32), tf.TensorSpec([None], tf.int32)
-        batch = Batch(index, index, index, index, tf.TensorSpec([None, None], tf.float32), vector, vector, vector)
+        batch = Batch(index, index, index, index, tf.TensorSpec([None, None], tf.float32), vector, vector)
         scalar = tf.TensorSpec([], tf.float32)
         self._step = tf.function(self._update, input_signature=[batch, vector, scalar, scalar, scalar])
 
@@ -91,9 +80,6 @@ class Trainer:
         )
         rows = self._items.rows("candidate", negatives)
         negative = tf.matmul(query, rows, transpose_b=True) + tf.gather(self._items.bias - self._log_chance, negatives)
-        if self._neighbours is not None:
-            recalled, recalled_targets = self._recall(batch, negatives)
-            negative, positive = negative + recalled, positive + recalled_targets
         negative = self._without(negative, negatives, tf.concat([batch.history, batch.targets], 1))
         # Targets of weight 0 (already known to the listener) are neither right nor wrong.
         counted = tf.where(batch.weights > 0, positive, MASKED)
@@ -108,30 +94,10 @@ class Trainer:
         plays *= tf.cast(seen, tf.float32)[:, :, None]
         return self._user.pooled(plays, batch.ages) + self._user.context(batch.hours, batch.devices)
 
-    def _recall(self, batch: Batch, negatives) -> tuple[tf.Tensor, tf.Tensor]:
-        """What the memory adds to the scores of the candidates [B, N] and of the targets [B, W]."""
-        latest = self._config.memory_plays
-        tracks = tf.maximum(batch.shown[:, :latest], 0)
-        fold = tf.broadcast_to(tf.gather(self._folds, batch.users)[:, None], tf.shape(tracks))
-        cells = tf.stack([fold, tracks], -1)
-        neighbours = tf.gather_nd(self._neighbours, cells)
-        values = (
-            tf.gather_nd(self._weights, cells) * age_factors(self.memory_by_age, batch.ages[:, :latest])[:, :, None]
-        )
-        columns = tf.where(neighbours >= 0, tf.gather(self._columns(negatives), tf.maximum(neighbours, 0)), -1)
-        among = scattered(columns, values, tf.size(negatives))
-        flat = tf.reshape(neighbours, [tf.shape(tracks)[0], 1, -1])
-        same = tf.cast(flat == batch.targets[:, :, None], tf.float32)
-        return among, tf.linalg.matvec(same, tf.reshape(values, [tf.shape(tracks)[0], -1]))
-
-    def _columns(self, negatives: tf.Tensor) -> tf.Tensor:
-        """int32 [I]: the column of each track among the candidates, -1 where it is none."""
-        absent = tf.fill([tf.size(self._log_chance)], -1)
-        return tf.tensor_scatter_nd_update(absent, negatives[:, None], tf.range(tf.size(negatives)))
-
     def _without(self, logits: tf.Tensor, negatives: tf.Tensor, tracks: tf.Tensor) -> tf.Tensor:
         """``logits`` [B, N] with the columns of each row's own ``tracks`` [B, T] masked."""
-        column = self._columns(negatives)
+        column = tf.fill([tf.size(self._log_chance)], -1)
+        column = tf.tensor_scatter_nd_update(column, negatives[:, None], tf.range(tf.size(negatives)))
         hit = tf.where(tracks >= 0, tf.gather(column, tf.maximum(tracks, 0)), -1)
         row = tf.broadcast_to(tf.range(tf.shape(hit)[0])[:, None], tf.shape(hit))
         cells = tf.boolean_mask(tf.stack([row, hit], -1), hit >= 0)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import logging
+import math
 import time
 
 import numpy as np
@@ -10,8 +10,6 @@ import numpy as np
 from models.data import UNKNOWN, ListeningData
 from models.recommend.base import CatalogueRecommender, Progress
 from models.recommend.config import TwoTowerConfig
-
-log = logging.getLogger(__name__)
 
 
 class TwoTower(CatalogueRecommender):
@@ -36,7 +34,7 @@ class TwoTower(CatalogueRecommender):
         import tensorflow as tf
 
         from models.recommend.examples import ExampleSampler, NegativeSampler
-        from models.recommend.memory import CrossFittedTransitions
+        from models.recommend.memory import TransitionMemory
         from models.recommend.towers import ItemTower, UserTower
         from models.recommend.trainer import Trainer
 
@@ -48,32 +46,34 @@ class TwoTower(CatalogueRecommender):
         items, user = ItemTower(data.catalogue, data.plays, config), UserTower(len(data.device_names), config)
         examples = ExampleSampler(data, config)
         negatives = NegativeSampler(data.plays, config.negatives, config.negative_power)
-        steps = config.epochs * -(-len(examples) // config.batch_size)
-        self._memory = CrossFittedTransitions(data, config) if config.memory_neighbours else None
-        trainer = Trainer(items, user, self._memory, negatives.log_chance, steps, config)
+        steps = -(-len(examples) // config.batch_size)
+        passes = max(1, math.ceil(config.min_steps / (config.epochs * steps)))
+        trainer = Trainer(items, user, negatives.log_chance, config.epochs * passes * steps, config)
+        memory = TransitionMemory.count(data, config) if config.memory_neighbours else None
+        self.scorer = self._logits = None
         started = time.monotonic()
         for epoch in range(1, config.epochs + 1):
-            began, losses, seen = time.monotonic(), [], 0
+            report = {"epoch": epoch, **self._epoch(trainer, examples, negatives, passes, rng)}
+            report["seconds"] = time.monotonic() - started
+            if epoch == config.epochs or self._validation is not None:
+                self._freeze(items, user, memory)
+            if progress is not None:
+                progress(report | self._validate())
+        return self
+
+    def _epoch(self, trainer, examples, negatives, passes: int, rng: np.random.Generator) -> dict[str, float]:
+        began, losses, seen = time.monotonic(), [], 0
+        for _ in range(passes):
             for batch in examples.epoch(rng):
                 losses.append(trainer.step(batch, negatives.draw(rng)))
                 seen += len(batch.targets)
-            loss = float(np.mean([value.numpy() for value in losses]))
-            if not np.isfinite(loss):
-                raise FloatingPointError(
-                    f"two_tower: loss is {loss} in epoch {epoch}; lower TwoTowerConfig.learning_rate, now "
-                    f"{config.learning_rate}"
-                )
-            now = time.monotonic()
-            report = {
-                "epoch": epoch,
-                "loss": loss,
-                "examples_per_second": seen / (now - began),
-                "seconds": now - started,
-            }
-            if progress is not None:
-                progress(report | self._validate(items, user, trainer))
-        self._freeze(items, user, trainer)
-        return self
+        loss = float(np.mean([value.numpy() for value in losses]))
+        if not np.isfinite(loss):
+            rate = self.config.learning_rate
+            raise FloatingPointError(
+                f"two_tower: the loss became {loss}; lower TwoTowerConfig.learning_rate, now {rate}"
+            )
+        return {"loss": loss, "examples_per_second": seen / (time.monotonic() - began)}
 
     def scores(self, histories: list[np.ndarray], hours: np.ndarray, devices: list[str]) -> np.ndarray:
         codes = {name: code for code, name in enumerate(self.device_names)}
@@ -81,28 +81,26 @@ class TwoTower(CatalogueRecommender):
         for row, history in zip(padded, histories, strict=True):
             latest = history[-self.config.history :]
             row[: len(latest)] = latest
-        return self._logits(
-            padded, np.asarray(hours, np.int32), np.array([codes.get(d, -1) for d in devices], np.int32)
-        ).numpy()
+        device = np.array([codes.get(name, UNKNOWN) for name in devices], np.int32)
+        return self._logits(padded, np.asarray(hours, np.int32), device).numpy()
 
-    def _freeze(self, items, user, trainer) -> None:
+    def _freeze(self, items, user, memory) -> None:
+        """Take the towers as they are now for answering."""
         import tensorflow as tf
 
-        from models.recommend.memory import TransitionMemory
         from models.recommend.towers import Scorer
 
-        memory = None if self._memory is None else TransitionMemory(*self._memory.full, trainer.memory_by_age.numpy())
-        matrices = (items.matrix(role).numpy() for role in ("history", "candidate"))
-        self.scorer = Scorer(*matrices, items.bias.numpy(), user, memory)
-        vector = tf.TensorSpec([None], tf.int32)
-        self._logits = tf.function(
-            self.scorer.logits, input_signature=[tf.TensorSpec([None, None], tf.int32), vector, vector]
-        )
+        parts = [*(items.matrix(role).numpy() for role in ("history", "candidate")), items.bias.numpy()]
+        if self.scorer is not None:
+            self.scorer.update(*parts)
+            return
+        self.scorer = Scorer(*parts, user, memory)
+        indices, vector = tf.TensorSpec([None, None], tf.int32), tf.TensorSpec([None], tf.int32)
+        self._logits = tf.function(self.scorer.logits, input_signature=[indices, vector, vector])
 
-    def _validate(self, items, user, trainer) -> dict[str, float]:
+    def _validate(self) -> dict[str, float]:
         if self._validation is None:
             return {}
         from models.evaluation.metrics import evaluate
 
-        self._freeze(items, user, trainer)
         return {name: m.value for name, m in evaluate(self, self._validation, intervals=False).metrics.items()}
