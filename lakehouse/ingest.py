@@ -17,6 +17,7 @@ from pyspark.accumulators import Accumulator, AccumulatorParam
 from lakehouse import arrow, delta_log
 from lakehouse.catalogue import ENTITIES
 from lakehouse.contract import Table
+from lakehouse.ingest_days import DayOutOfRange
 from lakehouse.lake import Lake
 from lakehouse.parse import CATALOGUE_SCHEMA, EVENT_SCHEMA, FAULT_SCHEMA, RawFile, parse, utc_now
 from lakehouse.settings import Settings
@@ -63,10 +64,20 @@ def list_raw(
             match = _PATH.match(entry.path)
             if not match or not entry.path.endswith(_SUFFIXES):
                 continue
-            landed = date.fromisoformat(match["date"])
+            landed = _landing_date(match["date"], entry.path)
             if days is None or days[0] <= landed <= days[1]:
                 found.append(Found(RawFile(entry.path, entity, landed), entry.size, entry.version))
     return sorted(found, key=lambda f: (f.file.landing_date, f.file.path))
+
+
+def _landing_date(text: str, path: str) -> date:
+    try:
+        return date.fromisoformat(text)
+    except ValueError:
+        raise DayOutOfRange(
+            f"{path}: {text} is not a day. Move the file to the folder of the day it arrived "
+            "(raw/<entity>/date=YYYY-MM-DD/) and run again"
+        ) from None
 
 
 def read_ledger(settings: Settings) -> dict[str, str]:

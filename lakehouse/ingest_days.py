@@ -11,6 +11,10 @@ FIRST_DAY = date(2005, 1, 1)
 _JOIN_DAYS = 31
 
 
+class DayOutOfRange(ValueError):
+    """A raw folder names a day that does not exist or that no partition has."""
+
+
 def spans(days: Iterable[date]) -> list[tuple[date, date]]:
     """Days as few (first, last) spans: one run each. Days at most a month apart share a span.
 

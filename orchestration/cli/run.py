@@ -71,13 +71,13 @@ def _has_raw(settings) -> bool:
 
 
 def ingest_pending(settings, instance) -> list[RunReport]:
-    """Job `ingest` for every span of days with pending raw files; stops at the first that fails."""
+    """Job `ingest` for every span of days with pending raw files or unfinished facts; stops at the first failure."""
     from orchestration.definitions import defs
-    from orchestration.plan import pending_spans
+    from orchestration.plan import spans_to_run
     from orchestration.runner import run_job
 
     reports: list[RunReport] = []
-    for first, last in pending_spans(settings):
+    for first, last in spans_to_run(defs, settings, instance):
         console.print(f"\n[bold]Ingest[/] raw files that landed from {first} to {last}")
         reports.append(run_job(defs, "ingest", instance, console, days=(first, last)))
         if not reports[-1].success:

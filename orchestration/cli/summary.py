@@ -127,11 +127,12 @@ def print_status(settings: Settings) -> None:
     from models.registry import CHAMPION, aliased_version
     from orchestration.definitions import defs
     from orchestration.home import instance
-    from orchestration.plan import pending_spans, stale_assets
+    from orchestration.plan import spans_to_run, stale_assets
     from serving.batch import served_version
 
-    spans = pending_spans(settings)
-    stale = stale_assets(defs, instance(settings))
+    dagster = instance(settings)
+    spans = spans_to_run(defs, settings, dagster)
+    stale = stale_assets(defs, dagster)
     champion = aliased_version(settings.tracking_uri, settings.registered_model, CHAMPION)
     try:
         rows = arrow.read(settings, QUARANTINE, ["status"]).to_pydict()["status"]
@@ -140,7 +141,7 @@ def print_status(settings: Settings) -> None:
         quarantined = "no table yet"
     lines = {
         "lake": settings.lake,
-        "raw files pending": ", ".join(f"{a} to {b}" for a, b in spans) or "none",
+        "days to ingest": ", ".join(f"{a} to {b}" for a, b in spans) or "none",
         "stale assets": ", ".join(k.to_user_string() for k in stale) or "none",
         "quarantine": quarantined,
         "champion": f"version {champion}" if champion else "none",
