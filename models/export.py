@@ -155,6 +155,7 @@ def _string_table(path: Path, names: list[str]):
     for name in names:
         if not name or "\n" in name or "\r" in name:
             raise ValueError(f"id {name!r} cannot be exported: ids must not be empty or hold line breaks")
+    names = names or ["(none)"]  # TensorFlow refuses an empty file; its row is one that was never trained
     path.write_text("".join(f"{name}\n" for name in names), encoding="utf-8", newline="\n")
     whole, line = tf.lookup.TextFileIndex.WHOLE_LINE, tf.lookup.TextFileIndex.LINE_NUMBER
     to_row = tf.lookup.TextFileInitializer(str(path), tf.string, whole, tf.int64, line)
