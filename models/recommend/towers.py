@@ -151,10 +151,9 @@ class Scorer(tf.Module):
 
     def update(self, history: np.ndarray, candidates: np.ndarray, bias: np.ndarray) -> None:
         """Take the item tower's outputs anew."""
-        for variable, value in zip(
-            (self.history_items, self.candidate_items, self.bias), (history, candidates, bias), strict=True
-        ):
-            variable.assign(value)
+        self.history_items.assign(history)
+        self.candidate_items.assign(candidates)
+        self.bias.assign(bias)
 
     def reordered(self, order: Sequence[int]) -> Scorer:
         """The same model over the catalogue in another order."""

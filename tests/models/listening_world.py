@@ -61,7 +61,5 @@ def track_batch(attributes: bool = True, seed: int = 0) -> pa.RecordBatch:
         columns["album_id"] = [f"album-{i // PER_ALBUM}" if i % 5 else None for i in index]
         columns["genre"] = [f"genre-{i % 3}" for i in index // (4 * PER_ALBUM)]
         for name in ACOUSTIC:
-            columns[name] = [
-                None if i % 7 == 0 else float(v) for i, v in zip(index, rng.random(len(index)), strict=True)
-            ]
+            columns[name] = np.where(index % 7, rng.random(len(index)), np.nan).tolist()
     return pa.RecordBatch.from_pydict(columns)
