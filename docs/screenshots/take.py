@@ -1,0 +1,167 @@
+"""Take the pictures of this folder again from a running `soundlake dev`.
+
+    pip install playwright pillow        (a browser: Debian's chromium, or `playwright install chromium`)
+    python docs/screenshots/take.py --dagster http://127.0.0.1:3000 --mlflow http://127.0.0.1:5000
+
+Needs a lake on which `soundlake run` has finished. Pillow is used where it is installed, to make the files smaller.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import urllib.request
+from collections.abc import Callable
+from pathlib import Path
+
+HERE = Path(__file__).parent
+FLAGS = [
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+]
+QUIET = """
+localStorage.setItem('mlflow.assistant.fab.autoOpenedOnFirstLoad_v1', 'true');
+localStorage.setItem('mlflow.assistant.panelOpen_v1', 'false');
+"""
+EXPERIMENT, MODEL = "soundlake", "soundlake-recommender"
+COLOURS = 128
+
+
+def ask(url: str, body: dict) -> dict:
+    request = urllib.request.Request(url, json.dumps(body).encode(), {"content-type": "application/json"})
+    with urllib.request.urlopen(request, timeout=60) as answer:
+        return json.load(answer)
+
+
+def latest_run(dagster: str) -> str:
+    """Id of the newest run that refreshed tables and succeeded."""
+    query = "{runsOrError(filter: {statuses: [SUCCESS]}, limit: 50) {... on Runs {results {runId jobName}}}}"
+    runs = ask(f"{dagster}/graphql", {"query": query})["data"]["runsOrError"]["results"]
+    found = [run["runId"] for run in runs if run["jobName"] in ("nightly", "refresh")]
+    if not found:
+        raise SystemExit(f"{dagster} has no finished run of nightly or refresh: do `soundlake run` first")
+    return found[0]
+
+
+def nested_runs(mlflow: str) -> tuple[str, str, list[str]]:
+    """-> (experiment id, parent run, its nested runs) of the latest training."""
+    api = f"{mlflow}/api/2.0/mlflow"
+    with urllib.request.urlopen(f"{api}/experiments/get-by-name?experiment_name={EXPERIMENT}", timeout=60) as answer:
+        experiment = json.load(answer)["experiment"]["experiment_id"]
+    runs = ask(f"{api}/runs/search", {"experiment_ids": [experiment], "max_results": 50}).get("runs", [])
+    tags = {run["info"]["run_id"]: {t["key"]: t["value"] for t in run["data"]["tags"]} for run in runs}
+    parents = [run for run in tags if "mlflow.parentRunId" not in tags[run]]
+    if not parents:
+        raise SystemExit(f"experiment {EXPERIMENT} at {mlflow} has no training: do `soundlake run` first")
+    return experiment, parents[0], [run for run in tags if tags[run].get("mlflow.parentRunId") == parents[0]]
+
+
+class Camera:
+    """One browser page, where its pictures go, and which of them are wanted (all if none is named)."""
+
+    def __init__(self, page, folder: Path, only: list[str]):
+        self.page, self.folder, self.only = page, folder, only
+
+    def take(
+        self, name: str, url: str, sign: str, prepare: Callable[[], None] | None = None, height: int = 1000
+    ) -> None:
+        """Open ``url``, wait for the text ``sign``, let ``prepare`` click, write ``name``.png."""
+        if self.only and name not in self.only:
+            return
+        self.page.set_viewport_size({"width": 1600, "height": height})
+        self.page.goto("about:blank")  # pages that differ after the # only would not load again
+        self.page.goto(url, wait_until="domcontentloaded", timeout=120_000)
+        self.page.get_by_text(sign).first.wait_for(timeout=60_000)
+        self.settle()
+        if prepare:
+            prepare()
+            self.settle()
+        path = self.folder / f"{name}.png"
+        self.page.screenshot(path=path)
+        shrink(path)
+        print(f"{path}  {path.stat().st_size / 1000:.0f} kB")
+
+    def settle(self) -> None:
+        """Charts and graphs are drawn after their data has come."""
+        self.page.wait_for_timeout(5000)
+
+    def expand_groups(self) -> None:
+        self.page.mouse.click(800, 250, button="right")
+        self.page.get_by_role("menuitem", name="Expand all groups").click()
+        self.settle()
+        self.page.reload(wait_until="domcontentloaded")  # opens with the whole graph in view
+        self.page.get_by_text("served_version").first.wait_for(timeout=60_000)
+
+    def show_plot(self) -> None:
+        self.page.get_by_text("[Show Markdown]").nth(-2).click()
+
+    def expand_runs(self) -> None:
+        """Runs of one training stand under it: open the first."""
+        if self.page.get_by_text("Model training").count():
+            self.page.get_by_text("Model training").first.click()
+            self.settle()
+        self.page.locator(".ag-group-contracted:visible, [aria-label*=xpand]:visible").first.click()
+
+
+def shrink(path: Path) -> None:
+    """Fewer colours, a fifth less width: a page of text stays readable."""
+    try:
+        from PIL import Image
+    except ImportError:
+        return
+    image = Image.open(path).convert("RGB")
+    image = image.resize((image.width * 4 // 5, image.height * 4 // 5), Image.Resampling.LANCZOS)
+    image.quantize(COLOURS, dither=Image.Dither.NONE).save(path, optimize=True)
+
+
+def dagster_pages(camera: Camera, dagster: str) -> None:
+    camera.take("dagster-assets", f"{dagster}/asset-groups", "silver", camera.expand_groups)
+    camera.take("dagster-table", f"{dagster}/assets/gold/track_features", "non-nullable")
+    camera.take("dagster-metadata", f"{dagster}/assets/gold/track_features?view=events", "rows inserted")
+    camera.take("dagster-checks", f"{dagster}/assets/gold/track_features?view=checks", "unique_key", height=800)
+    camera.take("dagster-candidate", f"{dagster}/assets/models/candidate?view=events", "comparison")
+    camera.take("dagster-plot", f"{dagster}/assets/models/candidate?view=events", "comparison", camera.show_plot)
+    camera.take("dagster-run", f"{dagster}/runs/{latest_run(dagster)}", "STEP_SUCCESS")
+    camera.take("dagster-automation", f"{dagster}/automation", "raw_files", height=600)
+
+
+def mlflow_pages(camera: Camera, mlflow: str) -> None:
+    experiment, parent, nested = nested_runs(mlflow)
+    camera.take(
+        "mlflow-runs", f"{mlflow}/#/experiments/{experiment}/runs", "recommender", camera.expand_runs, height=700
+    )
+    charts = f"{runs}?compareRunsMode=CHART"
+    camera.take("mlflow-charts", charts, "discover_ndcg_at_10", height=1100)
+    compared = json.dumps(nested, separators=(",", ":"))
+    url = f"{mlflow}/#/compare-runs?runs={compared}&experiments=[%22{experiment}%22]"
+    camera.take("mlflow-compare", url, "popularity")
+    plot = f"{mlflow}/#/experiments/{experiment}/runs/{parent}/artifacts/comparison.png"
+    camera.take("mlflow-plot", plot, "comparison.png", height=800)
+    camera.take("mlflow-model", f"{mlflow}/#/models/{MODEL}", "champion", height=700)
+
+
+def main() -> None:
+    from playwright.sync_api import sync_playwright
+
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--dagster", default="http://127.0.0.1:3000")
+    parser.add_argument("--mlflow", default="http://127.0.0.1:5000")
+    parser.add_argument("--browser", default="/usr/bin/chromium", help="executable of the browser")
+    parser.add_argument("--out", type=Path, default=HERE)
+    parser.add_argument("--only", nargs="*", default=[], metavar="NAME", help="these pictures only")
+    options = parser.parse_args()
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=options.browser, args=FLAGS)
+        page = browser.new_page()
+        page.add_init_script(QUIET)
+        camera = Camera(page, options.out, options.only)
+        dagster_pages(camera, options.dagster.rstrip("/"))
+        mlflow_pages(camera, options.mlflow.rstrip("/"))
+        browser.close()
+
+
+if __name__ == "__main__":
+    main()
