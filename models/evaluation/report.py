@@ -57,7 +57,7 @@ def comparison_plot(evaluations: Sequence[Evaluation], metrics: Sequence[str] = 
 
     columns = 4
     rows = -(-len(metrics) // columns)
-    figure = Figure(figsize=(3.2 * columns, 0.6 + (0.5 + 0.38 * len(evaluations)) * rows), layout="constrained")
+    figure = Figure(figsize=(2.9 * columns, 0.6 + (0.5 + 0.38 * len(evaluations)) * rows), layout="constrained")
     panels = figure.subplots(rows, columns, squeeze=False).ravel()
     names = [e.model for e in evaluations][::-1]
     for panel, metric in zip(panels, metrics, strict=False):
