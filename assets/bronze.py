@@ -37,7 +37,7 @@ def bronze(context: dg.AssetExecutionContext, lake: dg.ResourceParam[Lake]):
     context.log.info(f"Raw files of {days[0]} to {days[1]}: {len(list_raw(lake.settings.lake, days=days))}")
     result = ingest(lake, days)
     for path in result.changed_files:
-        context.log.warning(f"{path} changed after it had been ingested: its new lines were added")
+        context.log.warning(f"{path} changed after it had been ingested: its rows were replaced")
     if result.bad:
         context.log.warning(f"{result.bad} lines in quarantine; see them with `soundlake quarantine list`")
     events = result.good.get("events", 0)

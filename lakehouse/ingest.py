@@ -142,10 +142,11 @@ def load(lake: Lake, files: list[Found], result: IngestResult) -> None:
     for table in dict.fromkeys(PAYLOAD_TABLE[f.file.entity] for f in files):
         wanted = [f for f in files if PAYLOAD_TABLE[f.file.entity] is table]
         rows = _rows(lake, wanted, good=True, counts=counts)
+        writer = lake.conform(table, rows).write.format("delta").mode("append")
         if _is_known(lake, table, wanted, span):
-            # after a kill, or when a file has changed: add only the lines that are not there yet
-            rows = rows.join(lake.read(table, span).select("source_file", "line"), ["source_file", "line"], "left_anti")
-        lake.conform(table, rows).write.format("delta").mode("append").save(lake.uri(table))
+            # after a kill, or when a file has changed: all rows of these files are replaced, in the same one commit
+            writer = writer.mode("overwrite").option("replaceWhere", _rows_of(wanted, span))
+        writer.save(lake.uri(table))
     _quarantine(lake, files, [f for f in files if counts.value[f.file.path][1]])
     _close(lake, files, counts.value, result)
 
@@ -158,6 +159,12 @@ def _is_known(lake: Lake, table: Table, files: list[Found], span: tuple[date, da
     paths = pa.array([f.file.path for f in files])
     where = arrow.between("landing_date", *span) & pc.field("source_file").isin(paths)
     return arrow.dataset(lake.settings, table).head(1, columns=["line"], filter=where).num_rows > 0
+
+
+def _rows_of(files: list[Found], span: tuple[date, date]) -> str:
+    """SQL for the rows of ``files``."""
+    paths = ", ".join("'" + f.file.path.replace("\\", "\\\\").replace("'", "\\'") + "'" for f in files)
+    return f"landing_date BETWEEN DATE'{span[0]}' AND DATE'{span[1]}' AND source_file IN ({paths})"
 
 
 class _Counts(AccumulatorParam):
