@@ -25,7 +25,12 @@ FLAGS = [
 QUIET = """
 localStorage.setItem('mlflow.assistant.fab.autoOpenedOnFirstLoad_v1', 'true');
 localStorage.setItem('mlflow.assistant.panelOpen_v1', 'false');
+localStorage.setItem('mlflow.workflowType_v1', '"machine_learning"');
 """
+REPLACE = """hidden => {
+    const texts = document.createTreeWalker(document.body, NodeFilter.SHOW_TEXT);
+    while (texts.nextNode()) texts.currentNode.nodeValue = texts.currentNode.nodeValue.replaceAll(hidden, 'lake');
+}"""
 EXPERIMENT, MODEL = "soundlake", "soundlake-recommender"
 COLOURS = 128
 
@@ -46,24 +51,23 @@ def latest_run(dagster: str) -> str:
     return found[0]
 
 
-def nested_runs(mlflow: str) -> tuple[str, str, list[str]]:
-    """-> (experiment id, parent run, its nested runs) of the latest training."""
+def latest_training(mlflow: str) -> tuple[str, str]:
+    """-> (experiment id, run id) of the latest training."""
     api = f"{mlflow}/api/2.0/mlflow"
     with urllib.request.urlopen(f"{api}/experiments/get-by-name?experiment_name={EXPERIMENT}", timeout=60) as answer:
         experiment = json.load(answer)["experiment"]["experiment_id"]
     runs = ask(f"{api}/runs/search", {"experiment_ids": [experiment], "max_results": 50}).get("runs", [])
-    tags = {run["info"]["run_id"]: {t["key"]: t["value"] for t in run["data"]["tags"]} for run in runs}
-    parents = [run for run in tags if "mlflow.parentRunId" not in tags[run]]
-    if not parents:
-        raise SystemExit(f"experiment {EXPERIMENT} at {mlflow} has no training: do `soundlake run` first")
-    return experiment, parents[0], [run for run in tags if tags[run].get("mlflow.parentRunId") == parents[0]]
+    for run in runs:  # newest first
+        if "mlflow.parentRunId" not in {tag["key"] for tag in run["data"]["tags"]}:
+            return experiment, run["info"]["run_id"]
+    raise SystemExit(f"experiment {EXPERIMENT} at {mlflow} has no training: do `soundlake run` first")
 
 
 class Camera:
-    """One browser page, where its pictures go, and which of them are wanted (all if none is named)."""
+    """One browser page, where its pictures go, which are wanted (all if none is named), and paths to show as `lake`."""
 
-    def __init__(self, page, folder: Path, only: list[str]):
-        self.page, self.folder, self.only = page, folder, only
+    def __init__(self, page, folder: Path, only: list[str], hide: list[str]):
+        self.page, self.folder, self.only, self.hide = page, folder, only, hide
 
     def take(
         self, name: str, url: str, sign: str, prepare: Callable[[], None] | None = None, height: int = 1000
@@ -79,6 +83,8 @@ class Camera:
         if prepare:
             prepare()
             self.settle()
+        for text in self.hide:
+            self.page.evaluate(REPLACE, text)
         path = self.folder / f"{name}.png"
         self.page.screenshot(path=path)
         shrink(path)
@@ -91,19 +97,22 @@ class Camera:
     def expand_groups(self) -> None:
         self.page.mouse.click(800, 250, button="right")
         self.page.get_by_role("menuitem", name="Expand all groups").click()
-        self.settle()
-        self.page.reload(wait_until="domcontentloaded")  # opens with the whole graph in view
-        self.page.get_by_text("served_version").first.wait_for(timeout=60_000)
 
     def show_plot(self) -> None:
         self.page.get_by_text("[Show Markdown]").nth(-2).click()
 
     def expand_runs(self) -> None:
-        """Runs of one training stand under it: open the first."""
-        if self.page.get_by_text("Model training").count():
-            self.page.get_by_text("Model training").first.click()
-            self.settle()
-        self.page.locator(".ag-group-contracted:visible, [aria-label*=xpand]:visible").first.click()
+        """Show the runs nested in the first: the button with the plus stands left of its name."""
+        self.settle()
+        if not self.page.get_by_text("two_tower").count():
+            name = self.page.get_by_role("link", name="recommender", exact=True).first.bounding_box()
+            self.page.mouse.click(name["x"] - 32, name["y"] + name["height"] / 2)
+        self.page.get_by_text("two_tower").first.wait_for(timeout=30_000)
+
+    def headline_charts(self) -> None:
+        """All models beside each other; of all charts those of the metrics at ten."""
+        self.expand_runs()
+        self.page.get_by_placeholder("Search metric charts").fill("^(discover|next)_.*at_10$")
 
 
 def shrink(path: Path) -> None:
@@ -118,8 +127,7 @@ def shrink(path: Path) -> None:
 
 
 def dagster_pages(camera: Camera, dagster: str) -> None:
-    camera.take("dagster-assets", f"{dagster}/asset-groups", "silver", camera.expand_groups)
-    camera.take("dagster-table", f"{dagster}/assets/gold/track_features", "non-nullable")
+    camera.take("dagster-assets", f"{dagster}/asset-groups", "silver", camera.expand_groups, height=1450)
     camera.take("dagster-metadata", f"{dagster}/assets/gold/track_features?view=events", "rows inserted")
     camera.take("dagster-checks", f"{dagster}/assets/gold/track_features?view=checks", "unique_key", height=800)
     camera.take("dagster-candidate", f"{dagster}/assets/models/candidate?view=events", "comparison")
@@ -129,15 +137,11 @@ def dagster_pages(camera: Camera, dagster: str) -> None:
 
 
 def mlflow_pages(camera: Camera, mlflow: str) -> None:
-    experiment, parent, nested = nested_runs(mlflow)
-    camera.take(
-        "mlflow-runs", f"{mlflow}/#/experiments/{experiment}/runs", "recommender", camera.expand_runs, height=700
-    )
+    experiment, parent = latest_training(mlflow)
+    runs = f"{mlflow}/#/experiments/{experiment}/runs"
+    camera.take("mlflow-runs", runs, "recommender", camera.expand_runs, height=700)
     charts = f"{runs}?compareRunsMode=CHART"
-    camera.take("mlflow-charts", charts, "discover_ndcg_at_10", height=1100)
-    compared = json.dumps(nested, separators=(",", ":"))
-    url = f"{mlflow}/#/compare-runs?runs={compared}&experiments=[%22{experiment}%22]"
-    camera.take("mlflow-compare", url, "popularity")
+    camera.take("mlflow-charts", charts, "discover_ndcg_at_10", camera.headline_charts, height=1200)
     plot = f"{mlflow}/#/experiments/{experiment}/runs/{parent}/artifacts/comparison.png"
     camera.take("mlflow-plot", plot, "comparison.png", height=800)
     camera.take("mlflow-model", f"{mlflow}/#/models/{MODEL}", "champion", height=700)
@@ -152,12 +156,13 @@ def main() -> None:
     parser.add_argument("--browser", default="/usr/bin/chromium", help="executable of the browser")
     parser.add_argument("--out", type=Path, default=HERE)
     parser.add_argument("--only", nargs="*", default=[], metavar="NAME", help="these pictures only")
+    parser.add_argument("--hide", nargs="*", default=[], metavar="PATH", help="folders to show as `lake`")
     options = parser.parse_args()
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=options.browser, args=FLAGS)
         page = browser.new_page()
         page.add_init_script(QUIET)
-        camera = Camera(page, options.out, options.only)
+        camera = Camera(page, options.out, options.only, options.hide)
         dagster_pages(camera, options.dagster.rstrip("/"))
         mlflow_pages(camera, options.mlflow.rstrip("/"))
         browser.close()
