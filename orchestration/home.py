@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 PROJECT = Path(__file__).resolve().parent.parent
 QUIET = {
     "MLFLOW_DISABLE_TELEMETRY": "true",
+    "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false",  # a dozen idle workers for features that nothing here uses
     "MLFLOW_LOGGING_LEVEL": "WARNING",
     "DO_NOT_TRACK": "true",
     "GX_ANALYTICS_ENABLED": "false",
