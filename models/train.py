@@ -6,11 +6,12 @@ import logging
 import shutil
 import time
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
 
+from models.baselines import NAMES, BaselineConfig, make
 from models.card import model_card
 from models.data import ListeningData
 from models.evaluation import report
@@ -18,9 +19,7 @@ from models.evaluation.metrics import PRIMARY, Evaluation, evaluate
 from models.evaluation.split import HELD_OUT, HoldOut, split
 from models.recommend.base import Progress
 from models.recommend.config import TwoTowerConfig
-from models.recommend.ease import Ease, EaseConfig
-from models.recommend.popularity import Popularity
-from models.recommend.transitions import Transitions
+from models.recommend.ease import EaseConfig
 from models.registry import EVALUATION, SERVING, log_version
 from models.tracking import connect, log_bytes, log_data_versions, log_model_run
 
@@ -118,11 +117,9 @@ def _side_by_side(
     """Fit and judge each model in a nested run; returns evaluations, the two-tower model, seconds to fit by model."""
     from models.recommend.two_tower import TwoTower
 
+    baselines = BaselineConfig(config.ease, config.ease_recent, config.two_tower.transitions)
     settings = {
-        "popularity": (Popularity(), {}),
-        "ease": (Ease(config.ease), asdict(config.ease)),
-        "ease_recent": (Ease(config.ease_recent), asdict(config.ease_recent)),
-        "transitions": (Transitions(config.two_tower.transitions), asdict(config.two_tower.transitions)),
+        **{name: make(name, baselines) for name in NAMES},
         "two_tower": (TwoTower(config.two_tower, hold_out), config.two_tower.params()),
     }
     evaluations, seconds = [], {}

@@ -11,10 +11,12 @@ from lakehouse import arrow
 from lakehouse.settings import Settings
 from lakehouse.tables.gold import SEQUENCES
 from models.predict import predict
-from models.saved import SavedRecommender
+from models.recommend.base import Recommender
 from serving.config import get_model, load_server_config
 from serving.listeners import user_ids
 from serving.publish import STABLE
+
+SERVED = "served"
 
 
 class NothingServed(LookupError):
@@ -29,19 +31,19 @@ def served_version(settings: Settings) -> int | None:
     return model.labels.get(STABLE) if model else None
 
 
-def write_predictions(settings: Settings, task: str, out: Path, k: int = 100) -> tuple[int, int, int]:
-    """Write user_id, rank, track_id to ``out``; -> (version, listeners, rows).
+def write_predictions(
+    settings: Settings, task: str, out: Path, k: int = 100, model: str = SERVED
+) -> tuple[str, int, int]:
+    """Write user_id, rank, track_id to ``out``; -> (what predicted, listeners, rows).
 
-    Ids that are all plain integers are written as integers, as the data sets have them.
+    ``model`` is SERVED or the name of a baseline, which is fit on the lake's gold first. Ids that are all plain
+    integers are written as integers, as the data sets have them.
     """
-    version = served_version(settings)
-    if version is None:
-        raise NothingServed(f"No version of {settings.model_name} is served yet; `soundlake run` publishes one")
-    rows = arrow.read(settings, SEQUENCES, ["user_key", "track_ids", "devices"]).to_pylist()
+    recommender, name = _served(settings) if model == SERVED else _baseline(settings, model)
+    rows = arrow.read(settings, SEQUENCES, ["user_key", "track_ids"]).to_pylist()
     names = user_ids(settings)
     histories = {names[row["user_key"]]: row["track_ids"] for row in rows}
-    model = SavedRecommender(settings.models_dir / settings.model_name / str(version))
-    table = predict(model, histories, task, k)
+    table = predict(recommender, histories, task, k)
     columns = {
         "user_id": _integers(table["user_id"]),
         "rank": table["rank"],
@@ -49,7 +51,25 @@ def write_predictions(settings: Settings, task: str, out: Path, k: int = 100) ->
     }
     out.parent.mkdir(parents=True, exist_ok=True)
     pq.write_table(pa.table(columns), out)
-    return version, len(histories), table.num_rows
+    return name, len(histories), table.num_rows
+
+
+def _served(settings: Settings) -> tuple[Recommender, str]:
+    from models.saved import SavedRecommender
+
+    version = served_version(settings)
+    if version is None:
+        raise NothingServed(f"No version of {settings.model_name} is served yet; `soundlake run` publishes one")
+    folder = settings.models_dir / settings.model_name / str(version)
+    return SavedRecommender(folder), f"{settings.model_name} version {version}"
+
+
+def _baseline(settings: Settings, name: str) -> tuple[Recommender, str]:
+    from models.baselines import make
+    from models.lake_data import load
+
+    baseline, _ = make(name)
+    return baseline.fit(load(settings)[0]), f"baseline {name}"
 
 
 def _integers(column: pa.ChunkedArray) -> pa.ChunkedArray:

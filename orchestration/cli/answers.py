@@ -53,14 +53,20 @@ def predictions(
     task: Annotated[str, typer.Option(help="next: repeats allowed; discover: tracks never heard before.")],
     out: Annotated[Path, typer.Option(help="Parquet file: user_id, rank 1..k, track_id.")],
     k: Annotated[int, typer.Option(min=1, max=1000)] = 100,
+    model: Annotated[
+        str, typer.Option(help="served, or a baseline: popularity, ease, ease_recent, transitions.")
+    ] = "served",
     lake: LakeOption = None,
 ) -> None:
-    """Top tracks of every listener by the served version's model, as one Parquet file."""
-    from serving.batch import write_predictions
+    """Top tracks of every listener by the served version's model (or a baseline), as one Parquet file."""
+    from models.baselines import NAMES
+    from serving.batch import SERVED, write_predictions
 
     if task not in ("next", "discover"):
         raise CommandError(f"--task {task!r}: use next or discover")
+    if model not in (SERVED, *NAMES):
+        raise CommandError(f"--model {model!r}: use {SERVED}, {', '.join(NAMES)}")
     settings = settings_for(lake)
     with console.status("ranking …"):
-        version, users, rows = write_predictions(settings, task, out, k)
-    console.print(f"{out}: {rows:,} rows for {users:,} listeners, {settings.model_name} version {version}, task {task}")
+        name, users, rows = write_predictions(settings, task, out, k, model)
+    console.print(f"{out}: {rows:,} rows for {users:,} listeners, {name}, task {task}")
