@@ -134,7 +134,8 @@ def environment(settings: Settings) -> dict[str, str]:
         if name in ("state", "cache", "serving_models"):
             value = value.expanduser().resolve()
         given[f"SOUNDLAKE_{name.upper()}"] = value.get_secret_value() if isinstance(value, SecretStr) else str(value)
-    return {**os.environ, **given, "SOUNDLAKE_LAKE": settings.lake, "PYTHONUNBUFFERED": "1"}
+    quiet = {"PYTHONUNBUFFERED": "1", "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false"}  # workers nobody uses
+    return {**quiet, **os.environ, **given, "SOUNDLAKE_LAKE": settings.lake}
 
 
 def check_free(title: str, host: str, port: int, option: str) -> None:
