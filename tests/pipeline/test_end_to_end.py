@@ -17,7 +17,7 @@ from lakehouse import delta_log
 from lakehouse.settings import get_settings
 from lakehouse.tables import TABLES
 
-pytestmark = [pytest.mark.e2e, pytest.mark.spark]
+pytestmark = [pytest.mark.e2e, pytest.mark.spark, pytest.mark.timeout(3600)]
 
 KNOWN, UNKNOWN = "u0000003", "nobody knows this one"
 TINY = {"SOUNDLAKE_TRAIN_EPOCHS": "1", "SOUNDLAKE_TRAIN_DIM": "16", "SOUNDLAKE_PSEUDONYM_KEY": "test"}

@@ -17,7 +17,7 @@ from whole_lake import content, prepare_lake
 
 from orchestration.plan import pending_spans
 
-pytestmark = [pytest.mark.spark, pytest.mark.slow]
+pytestmark = [pytest.mark.spark, pytest.mark.slow, pytest.mark.timeout(1800)]
 
 NEXT = DAY + timedelta(1)
 TABLES = (

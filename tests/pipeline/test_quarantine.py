@@ -13,7 +13,7 @@ from whole_lake import content, prepare_lake
 from lakehouse import arrow, delta_log
 from lakehouse.tables.bronze import EVENTS, FILES, QUARANTINE
 
-pytestmark = [pytest.mark.spark, pytest.mark.slow]
+pytestmark = [pytest.mark.spark, pytest.mark.slow, pytest.mark.timeout(1800)]
 
 GOOD = 1000
 BAD = {
