@@ -1,6 +1,6 @@
 """Raw dump to bronze: every file exactly once, every bad line to quarantine.
 
-The order makes a kill harmless: (1) good rows, whole files in one commit, less those that are there already;
+The order makes a kill harmless: (1) good rows, whole files in one commit, in place of rows of the same files;
 (2) faults, merged by file and line; (3) the ledger ``bronze.files``, last. A file is done when the ledger has it.
 """
 

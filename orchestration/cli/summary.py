@@ -38,8 +38,8 @@ def print_summary(settings: Settings, reports: list[RunReport], seconds: float) 
     for report in reports:
         for step, text in report.failed_steps.items():
             console.print(f"  [red]✗[/] {report.job}, step {step}: {escape(text)}")
-    _print_model(settings)
-    if all(r.success for r in reports):
+    served = _print_model(settings)
+    if served and all(r.success for r in reports):
         _print_first_answer(settings)
     console.print(f"\n[bold]Next[/]  soundlake dev{_lake_hint(settings)}  starts Dagster, MLflow, model server")
     console.print(f"      soundlake recommend USER · soundlake tables · soundlake status          ({seconds:.0f} s)")
@@ -52,8 +52,8 @@ def _lake_hint(settings: Settings) -> str:
     return "" if settings.lake.endswith(default) else f" --lake {settings.lake}"
 
 
-def _print_model(settings: Settings) -> None:
-    """The champion beside its baselines, as its own MLflow run has them."""
+def _print_model(settings: Settings) -> int | None:
+    """The champion beside its baselines, as its own MLflow run has them; -> the served version."""
     import mlflow
 
     from models.registry import CHAMPION, aliased_version
@@ -62,7 +62,7 @@ def _print_model(settings: Settings) -> None:
     version = aliased_version(settings.tracking_uri, settings.registered_model, CHAMPION)
     if version is None:
         console.print("\n[bold]Model[/]  no champion yet")
-        return
+        return None
     client = mlflow.MlflowClient(settings.tracking_uri, settings.tracking_uri)
     found = client.get_model_version(settings.registered_model, str(version))
     console.print(f"\n[bold]Models[/]  on the champion's hold-out: {escape(found.tags.get('hold_out', ''))}")
@@ -73,6 +73,7 @@ def _print_model(settings: Settings) -> None:
     console.print(f"  {escape(found.tags.get('gate.reason', ''))}")
     where = settings.model_server or "embedded server, started when asked"
     console.print(f"[bold]Served[/]  {'version ' + str(served) if served else 'nothing yet'} ({where})")
+    return served
 
 
 def _print_comparison(text: str) -> None:
