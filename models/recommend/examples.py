@@ -75,9 +75,10 @@ class ExampleSampler:
         config, data = self._config, self._data
         back = positions[:, None] - 1 - np.arange(config.history)
         history = np.where(back >= self._start[positions, None], data.items[np.maximum(back, 0)], UNKNOWN)
-        hidden = (rng.random(history.shape) < config.history_dropout) | (
-            rng.random((len(positions), 1)) < config.empty_share
-        )
+        chance = np.full(config.history, config.history_dropout)
+        chance[0] /= 4  # the latest play says most, and a listener without one is rare
+        empty = rng.random((len(positions), 1)) < config.empty_share
+        hidden = (rng.random(history.shape) < chance) | empty
         shown = np.where(hidden, UNKNOWN, history)
         ahead = positions[:, None] + np.arange(config.window)
         inside = ahead < self._end[positions, None]
