@@ -164,7 +164,8 @@ def _is_known(lake: Lake, table: Table, files: list[Found], span: tuple[date, da
 def _rows_of(files: list[Found], span: tuple[date, date]) -> str:
     """SQL for the rows of ``files``."""
     paths = ", ".join("'" + f.file.path.replace("\\", "\\\\").replace("'", "\\'") + "'" for f in files)
-    return f"landing_date BETWEEN DATE'{span[0]}' AND DATE'{span[1]}' AND source_file IN ({paths})"
+    # Delta's replaceWhere can not take BETWEEN on Spark 4.1
+    return f"landing_date >= DATE'{span[0]}' AND landing_date <= DATE'{span[1]}' AND source_file IN ({paths})"
 
 
 class _Counts(AccumulatorParam):

@@ -107,11 +107,16 @@ def validate(table: Table, lake: Lake, days: tuple[date, date] | None = None) ->
         data = lake.read(table).select(*_checked_columns(table), *([day] if limits else []))
         if limits:
             data = data.where(f"{day} BETWEEN DATE'{days[0]}' AND DATE'{days[1]}'")
-        asset = _context().data_sources.add_or_update_spark("spark", persist=True).add_dataframe_asset(table.name)
-    batch = asset.add_batch_definition_whole_dataframe("all").get_batch({"dataframe": data})
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        outcome = batch.validate(suite_for(table), result_format="SUMMARY")
+        data = data.persist()  # here, not by Great Expectations: it would never let go, and a later check see old rows
+        asset = _context().data_sources.add_or_update_spark("spark", persist=False).add_dataframe_asset(table.name)
+    try:
+        batch = asset.add_batch_definition_whole_dataframe("all").get_batch({"dataframe": data})
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            outcome = batch.validate(suite_for(table), result_format="SUMMARY")
+    finally:
+        if hasattr(data, "unpersist"):
+            data.unpersist()
     return _by_property(table, outcome.results)
 
 
