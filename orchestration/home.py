@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from lakehouse.settings import Settings
+from orchestration.dead_runs import close_dead_runs
 
 if TYPE_CHECKING:
     from dagster import DagsterInstance
@@ -41,7 +42,10 @@ def prepare(settings: Settings) -> Path:
 
 
 def instance(settings: Settings) -> DagsterInstance:
+    """The lake's Dagster instance, without runs that a kill left behind."""
     from dagster import DagsterInstance
 
     prepare(settings)
-    return DagsterInstance.get()
+    found = DagsterInstance.get()
+    close_dead_runs(found)
+    return found

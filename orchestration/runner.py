@@ -12,6 +12,8 @@ from typing import TYPE_CHECKING
 
 from rich.markup import escape
 
+from orchestration.dead_runs import process_tags
+
 if TYPE_CHECKING:
     from dagster import AssetKey, DagsterInstance, Definitions
     from rich.console import Console
@@ -105,7 +107,7 @@ def run_job(
     result = defs.resolve_job_def(name).execute_in_process(
         instance=instance,
         run_id=run_id,
-        tags={"soundlake/command": "run", **tags},
+        tags={"soundlake/command": "run", **process_tags(), **tags},
         asset_selection=list(assets) if assets is not None else None,
         run_config={"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}},
         raise_on_error=False,

@@ -16,7 +16,7 @@ from pydantic import SecretStr
 from orchestration.cli.common import LakeOption, console, settings_for
 from orchestration.cli.errors import CommandError
 from orchestration.cli.supervisor import Service, Supervisor
-from orchestration.home import PROJECT
+from orchestration.home import PROJECT, instance
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -47,6 +47,7 @@ def dev(
             for port in ports[service.name]:
                 check_free(service.title, host, port, options[service.name])
         _prepare_folders(settings)
+        instance(settings).dispose()  # closes runs that a kill left behind: they would block the daemon's queue
         supervisor = Supervisor(settings.state_dir / "logs", PROJECT, environment(settings))
         _run(settings, supervisor, services, f"{reachable(host)}:{serving_port}")
 
