@@ -6,11 +6,11 @@ import os
 import signal
 import subprocess
 import sys
+from dataclasses import dataclass
 from pathlib import Path
 
 import pyarrow.parquet as pq
 import pytest
-from typer.testing import CliRunner
 from whole_lake import prepare_lake
 
 from lakehouse import delta_log
@@ -23,15 +23,21 @@ KNOWN, UNKNOWN = "u0000003", "nobody knows this one"
 TINY = {"SOUNDLAKE_TRAIN_EPOCHS": "1", "SOUNDLAKE_TRAIN_DIM": "16", "SOUNDLAKE_PSEUDONYM_KEY": "test"}
 
 
-def soundlake(*arguments: str):
-    """Run a command in this process; -> its exit code and output."""
-    from orchestration.cli import app
+@dataclass(frozen=True)
+class Done:
+    exit_code: int
+    output: str
 
-    return CliRunner().invoke(app, list(arguments), catch_exceptions=False)
+
+def soundlake(*arguments: str) -> Done:
+    """Run the installed command as a user does, in a process of its own."""
+    command = [str(Path(sys.executable).with_name("soundlake")), *arguments]
+    done = subprocess.run(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+    return Done(done.returncode, done.stdout)
 
 
 @pytest.fixture(scope="module")
-def world(tmp_path_factory, spark):
+def world(tmp_path_factory):
     """A lake of 60 listeners, 200 tracks and 6 days after `soundlake run`; -> (settings, output of the run)."""
     folder = tmp_path_factory.mktemp("world") / "lake"
     with pytest.MonkeyPatch.context() as patch:
