@@ -17,7 +17,8 @@ dev: $(READY) ## Dagster page, MLflow and model server together; Ctrl-C stops th
 	@.venv/bin/soundlake dev
 
 test: lint ## everything that CI runs
-	@$(PY) -m pytest
+	@$(PY) -m pytest --ignore=tests/pipeline
+	@$(PY) -m pytest tests/pipeline  # whole runs and kills, in a process of their own
 
 test-fast: $(READY) ## tests without Spark and without whole runs
 	@$(PY) -m pytest -m "not spark and not slow and not e2e"
