@@ -7,7 +7,7 @@ from typing import Any
 
 import dagster as dg
 
-from lakehouse.contract import Sensitivity, Table, Write
+from lakehouse.contract import Sensitivity, Table
 from lakehouse.ingest_days import FIRST_DAY
 
 OWNERS = ["team:data-platform"]
@@ -62,7 +62,7 @@ def spec_arguments(table: Table) -> dict[str, Any]:
             "dagster/column_schema": column_schema(table),
             "dagster/table_name": table.name,
             "key": ", ".join(table.key),
-            "write": Write(table.write).value,
+            "write": table.write.value,
             **({"files partitioned": partitioning} if partitioning else {}),
             **({"retention": f"{table.retention_days} days"} if table.retention_days else {}),
         },

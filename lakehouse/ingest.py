@@ -91,15 +91,18 @@ def read_ledger(settings: Settings) -> dict[str, str]:
 
 def pending(settings: Settings, days: tuple[date, date] | None = None) -> list[Found]:
     """Raw files that the ledger does not have, or has in another version."""
-    ledger = read_ledger(settings)
-    return [f for f in list_raw(settings.lake, days=days) if ledger.get(f.file.path) != f.version]
+    return _not_in(read_ledger(settings), list_raw(settings.lake, days=days))
+
+
+def _not_in(ledger: dict[str, str], files: list[Found]) -> list[Found]:
+    return [f for f in files if ledger.get(f.file.path) != f.version]
 
 
 def ingest(lake: Lake, days: tuple[date, date]) -> IngestResult:
     """Bring every pending raw file that landed in ``days`` (both included) into bronze."""
-    todo = pending(lake.settings, days)
-    known = read_ledger(lake.settings)
-    result = IngestResult(files=len(todo), changed_files=[f.file.path for f in todo if f.file.path in known])
+    ledger = read_ledger(lake.settings)
+    todo = _not_in(ledger, list_raw(lake.settings.lake, days=days))
+    result = IngestResult(files=len(todo), changed_files=[f.file.path for f in todo if f.file.path in ledger])
     for table in (EVENTS, CATALOGUE, QUARANTINE, FILES):
         lake.ensure(table)
     if todo:

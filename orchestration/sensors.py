@@ -21,9 +21,10 @@ def raw_files(context: dg.SensorEvaluationContext):
     spans = pending_spans(settings)
     if not spans:
         return dg.SkipReason("The ledger has every raw file.")
+    new = pending(settings)
     requests = []
     for first, last in spans:
-        files = pending(settings, (first, last))
+        files = [f for f in new if first <= f.file.landing_date <= last]
         # the same files are offered once; a failed run is retried by its own policy, or when a file comes to them
         text = "|".join(f"{f.file.path}@{f.version}" for f in files)
         requests.append(

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from lakehouse.contract import Column, Sensitivity, Table, Write, between, one_of
-from lakehouse.tables.silver import ACOUSTIC_COLUMNS, TRACK_ID, USER_KEY
+from lakehouse.contract import Column, Sensitivity, Table, Write, between
+from lakehouse.tables.silver import ACOUSTIC_COLUMNS, CLOCK, TRACK_ID, TRACK_NAMES, USER_KEY
 
 PERSONAL = Sensitivity.PERSONAL
 _COUNT = between(0, None)
@@ -38,7 +38,7 @@ SEQUENCES = Table(
         Column("local_hours", "array<int>", "hour at the listener's place, null if unknown", False, PERSONAL),
         Column("devices", "array<string>", "device of each play, null if unknown", False),
         Column("plays", "bigint", "length of the sequence", nullable=False, check=between(1, None)),
-        Column("clock", "string", "synthetic: only the order is true", False, check=one_of("event", "synthetic")),
+        CLOCK,
     ),
     key=("user_key",),
     write=Write.REPLACE,
@@ -72,12 +72,7 @@ TRACK_FEATURES = Table(
     "One row per track of the catalogue: what it is and how it is heard.",
     columns=(
         TRACK_ID,
-        Column("title", "string", "title"),
-        Column("artist_id", "string", "main artist"),
-        Column("artist_name", "string", "its name"),
-        Column("album_id", "string", "album"),
-        Column("genre", "string", "genre"),
-        Column("subgenre", "string", "genre one level below"),
+        *TRACK_NAMES,
         Column("duration_ms", "bigint", "length, milliseconds", check=_COUNT),
         *ACOUSTIC_COLUMNS,
         Column("plays", "bigint", "plays", nullable=False, check=_COUNT),

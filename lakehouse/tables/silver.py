@@ -8,6 +8,15 @@ from lakehouse.events import DAY_MS
 PERSONAL = Sensitivity.PERSONAL
 USER_KEY = Column("user_key", "string", "pseudonym of the listener (HMAC of user_id)", False, PERSONAL)
 TRACK_ID = Column("track_id", "string", "track", nullable=False)
+CLOCK = Column("clock", "string", "synthetic: only the order is true", False, check=one_of("event", "synthetic"))
+TRACK_NAMES = (
+    Column("title", "string", "title"),
+    Column("artist_id", "string", "main artist"),
+    Column("artist_name", "string", "its name"),
+    Column("album_id", "string", "album"),
+    Column("genre", "string", "genre"),
+    Column("subgenre", "string", "genre one level below"),
+)
 
 ACOUSTIC: dict[str, tuple[float, float, str]] = {
     "danceability": (0, 1, "how fit for dancing"),
@@ -34,7 +43,7 @@ LISTENS = Table(
         Column("occurred_at", "timestamp", "when the play began, UTC", nullable=False),
         Column("event_date", "date", "UTC day of occurred_at", nullable=False),
         Column("received_at", "timestamp", "when the last event about it was received, UTC", nullable=False),
-        Column("clock", "string", "synthetic: only the order is true", False, check=one_of("event", "synthetic")),
+        CLOCK,
         Column(
             "local_hour",
             "int",
@@ -110,7 +119,7 @@ SESSIONS = Table(
         Column("distinct_tracks", "bigint", "different tracks", nullable=False, check=between(1, None)),
         Column("ms_played", "bigint", "milliseconds heard", check=between(0, None)),
         Column("device_type", "string", "device of the first play"),
-        Column("clock", "string", "synthetic: only the order is true", False, check=one_of("event", "synthetic")),
+        CLOCK,
     ),
     key=("session_key",),
     write=Write.REPLACE,
@@ -121,12 +130,7 @@ TRACKS = Table(
     "One row per track: the latest catalogue entry, or a bare id for a track that is known from plays only.",
     columns=(
         TRACK_ID,
-        Column("title", "string", "title"),
-        Column("artist_id", "string", "main artist"),
-        Column("artist_name", "string", "its name"),
-        Column("album_id", "string", "album"),
-        Column("genre", "string", "genre"),
-        Column("subgenre", "string", "genre one level below"),
+        *TRACK_NAMES,
         Column("duration_ms", "bigint", "length, milliseconds", check=between(0, DAY_MS)),
         Column("release_date", "date", "day of release"),
         *ACOUSTIC_COLUMNS,
