@@ -13,6 +13,8 @@ import sys
 import tempfile
 from pathlib import Path
 
+from lakehouse.settings import Settings
+
 DELTA = ("io.delta:delta-spark_4.1_2.13:4.4.0",)
 S3 = (
     "org.apache.hadoop:hadoop-aws:3.4.2",
@@ -22,6 +24,7 @@ S3 = (
     "software.amazon.awssdk:netty-nio-client:2.29.52",
     "software.amazon.awssdk:sts:2.29.52",
 )
+KAFKA = ("org.apache.spark:spark-sql-kafka-0-10_2.13:4.1.1",)
 # Parts that pyspark ships itself, and the 700 MB all-in-one SDK that the slim modules above replace.
 EXCLUDES = (
     "software.amazon.awssdk:bundle",
@@ -51,9 +54,9 @@ class JarError(RuntimeError):
     """The Spark jars could not be had."""
 
 
-def coordinates_for(lake_is_local: bool) -> tuple[str, ...]:
-    """Only what the settings need: no S3 jars for a local lake."""
-    return DELTA if lake_is_local else DELTA + S3
+def coordinates_for(settings: Settings) -> tuple[str, ...]:
+    """Only what the settings need: no S3 jars for a local lake, no Kafka jars without a broker."""
+    return DELTA + (() if settings.lake_is_local else S3) + (KAFKA if settings.kafka_servers else ())
 
 
 def ensure_jars(coordinates: tuple[str, ...], cache: Path) -> list[Path]:

@@ -29,6 +29,16 @@ class Settings(BaseSettings):
     spark_master: str = "local[*]"
     spark_memory: str = "3g"
     spark_shuffle_partitions: int = Field(4, ge=1)
+    s3_endpoint: str | None = Field(None, description="S3-compatible server, http(s)://host:port; unset: AWS")
+    s3_region: str | None = Field(None, description="region of the bucket; unset: the usual AWS chain")
+    s3_path_style: bool | None = Field(
+        None, description="bucket in the path, not in the host name; default: yes where an endpoint is set"
+    )
+    kafka_servers: str | None = Field(None, description="host:port,… of the Kafka brokers that `stream` reads")
+    kafka_topic_prefix: str = Field("soundlake", description="topics are <prefix>.<event family>, <prefix>.dead-letter")
+    online_store: str | None = Field(
+        None, description="redis://host:port/db, or a folder for LMDB; default <state>/online"
+    )
     pseudonym_key: SecretStr | None = Field(None, description="key of the user pseudonyms; made once per lake if unset")
     mlflow_uri: str | None = Field(None, description="MLflow tracking server; default SQLite under the state folder")
     serving_address: str | None = Field(None, description="host:port (gRPC) of a model server; unset: embedded server")

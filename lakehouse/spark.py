@@ -76,7 +76,7 @@ def _stderr_to(path: Path) -> Iterator[None]:
 
 
 def _options(settings: Settings) -> dict[str, str]:
-    jars = ensure_jars(coordinates_for(settings.lake_is_local), settings.cache_dir)
+    jars = ensure_jars(coordinates_for(settings), settings.cache_dir)
     options = {
         "spark.jars": ",".join(str(jar) for jar in jars),
         "spark.sql.extensions": "io.delta.sql.DeltaSparkSessionExtension",
