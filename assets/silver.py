@@ -16,7 +16,7 @@ from lakehouse.tables import silver as s
     ins={"events": dg.AssetIn(key_of(b.EVENTS), metadata={"lookback_days": refine_events.LOOKBACK_DAYS})},
 )
 def listens(context: dg.AssetExecutionContext, events: DataFrame) -> DataFrame:
-    return refine_events.listens(events, days_of(context))
+    return refine_events.listens(events, refine_events.landed(days_of(context)))
 
 
 @dg.asset(**asset_arguments(s.FEEDBACK, partitioned=True), ins={"events": dg.AssetIn(key_of(b.EVENTS))})

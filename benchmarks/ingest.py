@@ -45,14 +45,14 @@ def measure_ingest(users: int, days: int, runs: int) -> list[Row]:
 def _ours(spark, settings, span) -> float:
     from lakehouse.ingest import ingest
     from lakehouse.lake import Lake
-    from lakehouse.refine.events import listens
+    from lakehouse.refine.events import landed, listens
     from lakehouse.tables.bronze import EVENTS
     from lakehouse.tables.silver import LISTENS
 
     start = time.perf_counter()
     lake = Lake(spark, settings)
     ingest(lake, span)
-    lake.write(LISTENS, listens(lake.read(EVENTS, span), span))
+    lake.write(LISTENS, listens(lake.read(EVENTS, span), landed(span)))
     return time.perf_counter() - start
 
 

@@ -112,33 +112,36 @@ class Lake:
         return self._result(table)
 
     def _merge(self, table: Table, frame: DataFrame) -> WriteResult:
-        """One row a key: of several, and against the table, the largest ``newest_by`` wins (ties: the larger row)."""
-        from pyspark.sql import functions as F
+        """One row a key: of several, and against the table, the largest ``newest_by`` wins (ties: the larger row).
 
-        frame = newest(frame, table.key, table.newest_by).persist()
+        Only partitions that some version of a row in ``frame`` lies in are looked at.
+        """
+        if not self.state(table).rows:
+            self._append(table, newest(frame, table.key, table.newest_by))
+            return self._result(table)
+        frame = frame.persist()
         try:
             partition = next((name for name in table.partition_by if name not in table.key), None)
-            if partition is None:
-                touched, rows = None, frame.count()
-            else:
-                counts = frame.groupBy(partition).count().collect()
-                touched, rows = [row[partition] for row in counts], sum(row["count"] for row in counts)
-            if not rows:
-                return WriteResult(self.state(table).version, changed=False)
-            if not self.state(table).rows:
-                self._append(table, frame)
-                return self._result(table)
             condition = " AND ".join(f"t.{name} = s.{name}" for name in table.key)
-            if touched is not None:
-                days = ", ".join(f"DATE'{day}'" for day in sorted(touched))
+            if partition is not None:
+                touched = sorted(row[0] for row in frame.select(partition).distinct().collect())
+                days = ", ".join(f"DATE'{day}'" for day in touched)
                 condition = f"t.{partition} IN ({days}) AND {condition}"
-            merge = self.delta(table).alias("t").merge(frame.alias("s"), F.expr(condition))
-            if table.newest_by:
-                merge = merge.whenMatchedUpdateAll(F.expr(f"s.{table.newest_by} > t.{table.newest_by}"))
-            merge.whenNotMatchedInsertAll().execute()
+            if not (touched if partition is not None else frame.head(1)):
+                return WriteResult(self.state(table).version, changed=False)
+            rows = newest(frame, table.key, table.newest_by)
+            self._merge_rows(table, rows, condition)
             return self._result(table)
         finally:
             frame.unpersist()
+
+    def _merge_rows(self, table: Table, rows: DataFrame, condition: str) -> None:
+        from pyspark.sql import functions as F
+
+        merge = self.delta(table).alias("t").merge(rows.alias("s"), F.expr(condition))
+        if table.newest_by:
+            merge = merge.whenMatchedUpdateAll(F.expr(f"s.{table.newest_by} > t.{table.newest_by}"))
+        merge.whenNotMatchedInsertAll().execute()
 
     def _result(self, table: Table) -> WriteResult:
         metrics = delta_log.last_metrics(self.settings, table)

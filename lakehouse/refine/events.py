@@ -6,7 +6,7 @@ from datetime import date
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from pyspark.sql import DataFrame
+    from pyspark.sql import Column, DataFrame
 
 LOOKBACK_DAYS = 3
 """A skip and its play may land on different days; they find each other within this many days."""
@@ -14,26 +14,23 @@ LOOKBACK_DAYS = 3
 FEEDBACK_ACTIONS = ("like", "unlike", "playlist_add", "playlist_remove")
 
 
-def listens(events: DataFrame, days: tuple[date, date]) -> DataFrame:
-    """Listens that the events landed in ``days`` make or change.
+def listens(events: DataFrame, new: Column) -> DataFrame:
+    """Listens that the ``new`` events make or change; the same for batch and stream.
 
-    ``events`` are bronze events landed from LOOKBACK_DAYS before ``days`` on: a play of an earlier day comes out again
-    when its skip lands now, and a play that lands now finds a skip that was here before it.
+    ``events`` are bronze events landed from LOOKBACK_DAYS before the new ones on, ``new`` tells which rows landed now.
+    A play that was here before comes out again when a skip of it lands now, or when it is sent again: both versions of
+    it, so that the write finds the old row wherever a corrected time moved it from.
     """
     from pyspark.sql import functions as F
 
-    now = F.col("landing_date").between(*map(F.lit, days))
-    plays = events.where("event_type = 'play'")
-    skips = (
-        events.where("event_type = 'skip'")
-        .groupBy(F.col("payload.play_event_id").alias("event_id"))
-        .agg(
-            F.max("received_at").alias("skip_received_at"),
-            F.min("payload.position_ms").alias("skip_position_ms"),
-            F.max(now).alias("skip_is_new"),
-        )
+    plays, skips = events.where("event_type = 'play'"), events.where("event_type = 'skip'")
+    skipped_id = F.col("payload.play_event_id").alias("event_id")
+    touched = plays.where(new).select("event_id").unionByName(skips.where(new).select(skipped_id))
+    plays = plays.where(new).unionByName(plays.where(~new).join(touched, "event_id", "left_semi"))
+    ended = skips.groupBy(skipped_id).agg(
+        F.max("received_at").alias("skip_received_at"), F.min("payload.position_ms").alias("skip_position_ms")
     )
-    plays = plays.join(skips, "event_id", "left").where(now | F.coalesce("skip_is_new", F.lit(False)))
+    plays = plays.join(ended, "event_id", "left")
     ms_played = F.coalesce("payload.ms_played", "skip_position_ms")
     skipped = (
         F.when(F.col("skip_received_at").isNotNull(), True)
@@ -70,7 +67,14 @@ def listens(events: DataFrame, days: tuple[date, date]) -> DataFrame:
     )
 
 
-def local_time():
+def landed(days: tuple[date, date]) -> Column:
+    """True for events that landed in ``days``, both included."""
+    from pyspark.sql import functions as F
+
+    return F.col("landing_date").between(*map(F.lit, days))
+
+
+def local_time() -> Column:
     """Time at the listener's place (UTC where the offset is unknown); null for a synthetic clock, which has no time."""
     from pyspark.sql import functions as F
 

@@ -9,12 +9,17 @@ from raw_zone import DAY, raw_event
 
 from lakehouse.parse import pseudonymiser
 from lakehouse.refine import catalogue as refine_catalogue
-from lakehouse.refine.events import feedback, listens
+from lakehouse.refine.events import feedback, landed
+from lakehouse.refine.events import listens as listens_of_new
 from lakehouse.refine.sessions import sessions
 from lakehouse.tables.silver import ARTISTS, FEEDBACK, LISTENS, SESSIONS, TRACKS, USERS
 
 NEXT = DAY + timedelta(1)
 ALL = (DAY, DAY + timedelta(9))
+
+
+def listens(events, days):
+    return listens_of_new(events, landed(days))
 
 
 def play(id_: str, at: str = "12:00:00", **payload) -> dict:
@@ -96,6 +101,18 @@ def test_a_play_sent_twice_and_skipped_twice_is_one_listen(frame, lake):
     lake.write(LISTENS, listens(frame(twice), ALL))
     (row,) = lake.read(LISTENS).collect()
     assert (row.skipped, row.ms_played, row.received_at) == (True, 7000, datetime(2026, 1, 5, 13))
+
+
+@pytest.mark.parametrize("order", [1, -1])
+def test_a_play_sent_again_with_a_corrected_day_is_one_listen(frame, lake, order):
+    """The clock of the device was a day ahead; the correction landed first, or last."""
+    wrong = {**play("a", day=NEXT), "received_at": f"{DAY}T12:00:00Z"}
+    right = {**play("a"), "received_at": f"{NEXT}T08:00:00Z"}
+    landed: dict = {}
+    for day, line in [(DAY, wrong), (NEXT, right)][::order]:
+        landed[day] = [line]
+        lake.write(LISTENS, listens(frame(landed), (day, day)))
+    assert [(row.event_id, row.event_date) for row in lake.read(LISTENS).collect()] == [("a", DAY)]
 
 
 def test_time_at_the_listeners_place(frame):
