@@ -12,12 +12,16 @@ import secrets
 from functools import lru_cache
 from pathlib import Path
 
-from pydantic import Field, SecretStr, field_validator
+from pydantic import AliasChoices, Field, SecretStr, field_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
+
+from lakehouse.storage_connection import S3Connection, bucket_of
 
 
 class Settings(BaseSettings):
-    model_config = SettingsConfigDict(env_prefix="SOUNDLAKE_", env_file=".env", extra="ignore")
+    model_config = SettingsConfigDict(
+        env_prefix="SOUNDLAKE_", env_file=".env", env_ignore_empty=True, extra="ignore", populate_by_name=True
+    )
 
     lake: str = Field(
         "data/lake", description="local folder or s3://bucket/prefix that holds raw, bronze, silver, gold"
@@ -29,8 +33,16 @@ class Settings(BaseSettings):
     spark_master: str = "local[*]"
     spark_memory: str = "3g"
     spark_shuffle_partitions: int = Field(4, ge=1)
-    s3_endpoint: str | None = Field(None, description="S3-compatible server, http(s)://host:port; unset: AWS")
-    s3_region: str | None = Field(None, description="region of the bucket; unset: the usual AWS chain")
+    s3_endpoint: str | None = Field(
+        None,
+        description="S3-compatible server, http(s)://host:port; unset: AWS_ENDPOINT_URL[_S3], or Amazon",
+        validation_alias=AliasChoices("soundlake_s3_endpoint", "aws_endpoint_url_s3", "aws_endpoint_url"),
+    )
+    s3_region: str | None = Field(
+        None,
+        description="region of the bucket; unset: AWS_REGION, AWS_DEFAULT_REGION, or the usual AWS chain",
+        validation_alias=AliasChoices("soundlake_s3_region", "aws_region", "aws_default_region"),
+    )
     s3_path_style: bool | None = Field(
         None, description="bucket in the path, not in the host name; default: yes where an endpoint is set"
     )
@@ -41,6 +53,12 @@ class Settings(BaseSettings):
     )
     pseudonym_key: SecretStr | None = Field(None, description="key of the user pseudonyms; made once per lake if unset")
     mlflow_uri: str | None = Field(None, description="MLflow tracking server; default SQLite under the state folder")
+    mlflow_artifacts: str | None = Field(
+        None, description="s3://bucket/prefix for MLflow's artefacts; default <state>/mlflow/artifacts"
+    )
+    compute_logs: str | None = Field(
+        None, description="s3://bucket/prefix for what Dagster's steps print; default: under the state folder"
+    )
     serving_address: str | None = Field(None, description="host:port (gRPC) of a model server; unset: embedded server")
     serving_models: Path | None = Field(None, description="model base folder here; default <state>/serving")
     serving_base_path: str | None = Field(None, description="the same folder as the model server sees it")
@@ -58,9 +76,32 @@ class Settings(BaseSettings):
             return value.rstrip("/")
         return str(Path(value).expanduser().resolve())
 
+    @field_validator("s3_endpoint")
+    @classmethod
+    def _address(cls, value: str | None) -> str | None:
+        if value and not re.match(r"https?://[^/]", value):
+            raise ValueError(f"{value!r} is no address of a server: write http://host:port or https://host")
+        return value.rstrip("/") if value else None
+
+    @field_validator("mlflow_artifacts", "compute_logs")
+    @classmethod
+    def _s3_address(cls, value: str | None) -> str | None:
+        if value and not re.match(r"s3://[^/]", value):
+            raise ValueError(f"{value!r} is not on S3: write s3://bucket/prefix, or leave it out for the state folder")
+        return value.rstrip("/") if value else None
+
     @property
     def lake_is_local(self) -> bool:
         return "://" not in self.lake
+
+    @property
+    def s3(self) -> S3Connection:
+        return S3Connection(self.s3_endpoint, self.s3_region, self.s3_path_style)
+
+    @property
+    def bucket(self) -> str:
+        """Bucket of a lake on S3."""
+        return bucket_of(self.lake)
 
     @property
     def state_dir(self) -> Path:
@@ -85,8 +126,13 @@ class Settings(BaseSettings):
 
     @property
     def artifact_dir(self) -> Path:
-        """Where MLflow keeps artefacts when no tracking server is set."""
+        """Where MLflow keeps artefacts on this machine."""
         return self.state_dir / "mlflow" / "artifacts"
+
+    @property
+    def artifact_root(self) -> str:
+        """Where MLflow keeps artefacts when no tracking server is set: a folder, or an address on S3."""
+        return self.mlflow_artifacts or str(self.artifact_dir)
 
     @property
     def models_dir(self) -> Path:

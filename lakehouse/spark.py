@@ -12,7 +12,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from lakehouse.jars import coordinates_for, ensure_jars
+from lakehouse import logstore
+from lakehouse.jars import JarError, coordinates_for, ensure_jars
 from lakehouse.settings import Settings, get_settings
 
 if TYPE_CHECKING:
@@ -40,8 +41,10 @@ def check_java() -> int:
     return version
 
 
-def get_spark(settings: Settings | None = None) -> SparkSession:
-    """The process-wide session; settings count at the first call only, as Spark has one session per process."""
+def get_spark(settings: Settings | None = None, coordinates: tuple[str, ...] | None = None) -> SparkSession:
+    """The process-wide session. Settings count at the first call only, as Spark has one session per process; the way to
+    S3 counts at every call. ``coordinates``: jars of a new session, instead of those that the settings need.
+    """
     settings = settings or get_settings()
     os.environ.setdefault("SPARK_LOCAL_IP", "127.0.0.1")
     os.environ["PYSPARK_PYTHON"] = sys.executable
@@ -49,15 +52,33 @@ def get_spark(settings: Settings | None = None) -> SparkSession:
 
     active = SparkSession.getActiveSession()
     if active is not None:
+        configure_s3(active, settings)
         return active
     check_java()
     builder = SparkSession.builder.appName("soundlake").master(settings.spark_master)
-    for key, value in _options(settings).items():
+    for key, value in _options(settings, coordinates or coordinates_for(settings)).items():
         builder = builder.config(key, value)
     with _stderr_to(settings.state_dir / "logs" / "spark.log"):
         spark = builder.getOrCreate()
     spark.sparkContext.setLogLevel("OFF")  # errors arrive as Python exceptions; the log would say them twice
     return spark
+
+
+def configure_s3(spark: SparkSession, settings: Settings) -> None:
+    """Tell a running session how to reach the bucket of ``settings``; nothing to do for a local lake.
+
+    Raises JarError if the session was started without the jars for S3.
+    """
+    if settings.lake_is_local:
+        return
+    if "hadoop-aws" not in spark.conf.get("spark.jars", ""):
+        raise JarError(
+            f"{settings.lake}: this process has a Spark session for local lakes, without the jars for S3. Run the "
+            "command for one lake in a process of its own, or start the session with lakehouse.jars.S3"
+        )
+    hadoop = spark.sparkContext._jsc.hadoopConfiguration()
+    for key, value in settings.s3.hadoop_options(settings.bucket).items():
+        hadoop.set(key, value)
 
 
 @contextmanager
@@ -75,12 +96,13 @@ def _stderr_to(path: Path) -> Iterator[None]:
         os.close(kept)
 
 
-def _options(settings: Settings) -> dict[str, str]:
-    jars = ensure_jars(coordinates_for(settings), settings.cache_dir)
+def _options(settings: Settings, coordinates: tuple[str, ...]) -> dict[str, str]:
+    jars = [*ensure_jars(coordinates, settings.cache_dir), logstore.JAR]
     options = {
         "spark.jars": ",".join(str(jar) for jar in jars),
         "spark.sql.extensions": "io.delta.sql.DeltaSparkSessionExtension",
         "spark.sql.catalog.spark_catalog": "org.apache.spark.sql.delta.catalog.DeltaCatalog",
+        **logstore.SPARK_OPTIONS,
         "spark.driver.memory": settings.spark_memory,
         "spark.sql.shuffle.partitions": str(settings.spark_shuffle_partitions),
         # the default of 50 dominates small local commits
@@ -97,11 +119,6 @@ def _options(settings: Settings) -> dict[str, str]:
         else "",
     }
     if not settings.lake_is_local:
-        options["spark.hadoop.fs.s3a.aws.credentials.provider"] = (
-            "software.amazon.awssdk.auth.credentials.DefaultCredentialsProvider"
-        )
-        endpoint = os.environ.get("AWS_ENDPOINT_URL")
-        if endpoint:
-            options["spark.hadoop.fs.s3a.endpoint"] = endpoint
-            options["spark.hadoop.fs.s3a.path.style.access"] = "true"
+        reach = settings.s3.hadoop_options(settings.bucket)
+        options |= {f"spark.hadoop.{key}": value for key, value in reach.items()}
     return options

@@ -13,8 +13,11 @@ import os
 import uuid
 from collections.abc import Iterator
 from pathlib import Path
-from typing import BinaryIO, NamedTuple, Protocol
+from typing import TYPE_CHECKING, Any, BinaryIO, NamedTuple, Protocol
 from urllib.parse import unquote, urlsplit
+
+if TYPE_CHECKING:
+    from lakehouse.storage_connection import S3Connection
 
 TEMPORARY_SUFFIX = ".tmp"
 
@@ -100,11 +103,11 @@ class LocalStorage:
         return target
 
 
-def storage_for(uri: str | os.PathLike[str], *, endpoint: str | None = None, region: str | None = None) -> Storage:
+def storage_for(uri: str | os.PathLike[str], s3: S3Connection | None = None, client: Any = None) -> Storage:
     """The storage behind a lake address: a local path, ``file:///path``, or ``s3://bucket/prefix`` (``s3a`` too).
 
-    ``endpoint`` is for S3-compatible servers; without it boto3 follows the usual AWS chain (``AWS_ENDPOINT_URL``).
-    Raises ValueError for any other scheme.
+    ``s3`` says how to reach the bucket (``Settings.s3``; default: by the usual AWS variables alone), ``client`` is a
+    boto3 client to use instead of an own one. Raises ValueError for any other scheme.
     """
     text = os.fspath(uri)
     scheme, found, _ = text.partition("://")
@@ -115,7 +118,7 @@ def storage_for(uri: str | os.PathLike[str], *, endpoint: str | None = None, reg
     if scheme in ("s3", "s3a"):
         from lakehouse.storage_s3 import S3Storage
 
-        return S3Storage(text, endpoint=endpoint, region=region)
+        return S3Storage(text, s3, client)
     raise ValueError(
         f"lake address {text!r} has the unknown scheme {scheme!r}: give a local path or s3://bucket/prefix"
     )

@@ -2,80 +2,138 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from typing import BinaryIO
+import io
+from collections.abc import Callable, Iterator
+from typing import Any, BinaryIO, TypeVar
 from urllib.parse import urlsplit
 
 import boto3
-from botocore.exceptions import ClientError
+from botocore.exceptions import (
+    BotoCoreError,
+    ClientError,
+    ConnectionError,
+    HTTPClientError,
+    IncompleteReadError,
+    NoCredentialsError,
+    ReadTimeoutError,
+    ResponseStreamingError,
+)
 
 from lakehouse.storage import Entry
+from lakehouse.storage_connection import ATTEMPTS, S3Connection, bucket_of
 
 _MISSING = {"404", "NoSuchKey", "NotFound"}
+_DENIED = {"AccessDenied", "InvalidAccessKeyId", "SignatureDoesNotMatch", "ExpiredToken", "403"}
+_CUT = (ConnectionError, HTTPClientError, IncompleteReadError, ReadTimeoutError, ResponseStreamingError, OSError)
+
+T = TypeVar("T")
 
 
 class S3Storage:
-    """A bucket and prefix. A PUT is atomic by itself, so no temporary object is needed."""
+    """A bucket and prefix. A PUT is atomic by itself, so no temporary object is needed.
 
-    def __init__(self, uri: str, *, endpoint: str | None = None, region: str | None = None):
-        parts = urlsplit(uri)
-        if not parts.netloc:
-            raise ValueError(f"lake address {uri!r} names no bucket: give s3://bucket/prefix")
-        self.bucket, self._prefix = parts.netloc, parts.path.strip("/")
+    Requests are repeated for about half a minute (``storage_connection``); then an OSError names the object.
+    """
+
+    def __init__(self, uri: str, connection: S3Connection | None = None, client: Any = None):
+        self.bucket, self._prefix = bucket_of(uri), urlsplit(uri).path.strip("/")
         self.root = f"s3://{self.bucket}/{self._prefix}".rstrip("/")
-        self._client = boto3.client("s3", endpoint_url=endpoint, region_name=region)
+        self._connection = connection or S3Connection()
+        self._client = client or boto3.client("s3", **self._connection.client_arguments())
 
     def list(self, prefix: str = "", suffix: str = "") -> Iterator[Entry]:
         folder = self._key(prefix)
-        pages = self._client.get_paginator("list_objects_v2").paginate(
-            Bucket=self.bucket, Prefix=f"{folder}/" if folder else ""
+        pages = iter(
+            self._client.get_paginator("list_objects_v2").paginate(
+                Bucket=self.bucket, Prefix=f"{folder}/" if folder else ""
+            )
         )
         strip = len(self._prefix) + 1 if self._prefix else 0
-        try:
-            for page in pages:
-                for item in page.get("Contents", ()):
-                    if item["Key"].endswith(suffix):
-                        yield Entry(item["Key"][strip:], item["Size"], item["ETag"].strip('"'))
-        except ClientError as error:
-            raise self._explained(error, prefix) from error
+        while (page := self._ask(prefix, lambda: next(pages, None))) is not None:
+            for item in page.get("Contents", ()):
+                if item["Key"].endswith(suffix):
+                    yield Entry(item["Key"][strip:], item["Size"], item["ETag"].strip('"'))
 
     def open_read(self, path: str) -> BinaryIO:
-        try:
-            return self._client.get_object(Bucket=self.bucket, Key=self._key(path))["Body"]
-        except ClientError as error:
-            raise self._explained(error, path) from error
+        key = self._key(path)
+        answer = self._ask(path, lambda: self._client.get_object(Bucket=self.bucket, Key=key))
+
+        def resume(offset: int) -> Any:
+            wanted = {"Range": f"bytes={offset}-", "IfMatch": answer["ETag"]}
+            return self._ask(path, lambda: self._client.get_object(Bucket=self.bucket, Key=key, **wanted)["Body"])
+
+        return io.BufferedReader(_Body(answer["Body"], resume), 1 << 20)
 
     def write_atomic(self, path: str, data: bytes) -> None:
-        try:
-            self._client.put_object(Bucket=self.bucket, Key=self._key(path), Body=data)
-        except ClientError as error:
-            raise self._explained(error, path) from error
+        self._ask(path, lambda: self._client.put_object(Bucket=self.bucket, Key=self._key(path), Body=data))
 
     def exists(self, path: str) -> bool:
         try:
-            self._client.head_object(Bucket=self.bucket, Key=self._key(path))
-        except ClientError as error:
-            if error.response["Error"]["Code"] in _MISSING:
-                return False
-            raise self._explained(error, path) from error
+            self._ask(path, lambda: self._client.head_object(Bucket=self.bucket, Key=self._key(path)))
+        except FileNotFoundError:
+            return False
         return True
 
     def delete(self, path: str) -> None:
-        try:
-            self._client.delete_object(Bucket=self.bucket, Key=self._key(path))
-        except ClientError as error:
-            raise self._explained(error, path) from error
+        self._ask(path, lambda: self._client.delete_object(Bucket=self.bucket, Key=self._key(path)))
 
     def _key(self, path: str) -> str:
         return "/".join(part for part in (self._prefix, path.strip("/")) if part)
 
-    def _explained(self, error: ClientError, path: str) -> OSError:
-        code = error.response["Error"]["Code"]
+    def _ask(self, path: str, request: Callable[[], T]) -> T:
+        """The answer to ``request``; raises an OSError that says what to check."""
         where = f"s3://{self.bucket}/{self._key(path)}"
+        try:
+            return request()
+        except ClientError as error:
+            raise self._explained(error, where) from error
+        except NoCredentialsError as error:
+            raise PermissionError(
+                f"{where}: no credentials were found; set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or AWS_PROFILE"
+            ) from error
+        except BotoCoreError as error:
+            server = self._connection.endpoint or "Amazon S3"
+            raise OSError(
+                f"{where}: {error} ({server}, SOUNDLAKE_S3_ENDPOINT, gave no answer that could be used)"
+            ) from error
+
+    def _explained(self, error: ClientError, where: str) -> OSError:
+        code = error.response["Error"]["Code"]
         if code in _MISSING:
             return FileNotFoundError(f"{where} does not exist")
         if code == "NoSuchBucket":
             return FileNotFoundError(f"bucket {self.bucket!r} does not exist: `aws s3 mb s3://{self.bucket}` makes it")
-        if code in ("AccessDenied", "InvalidAccessKeyId", "SignatureDoesNotMatch", "403"):
+        if code in _DENIED:
             return PermissionError(f"{where}: {code}; check with `aws sts get-caller-identity` and the bucket policy")
         return OSError(f"{where}: {error}")
+
+
+class _Body(io.RawIOBase):
+    """An object's bytes. After a cut it goes on from where it was, as long as the object is still the same one."""
+
+    def __init__(self, body: Any, resume: Callable[[int], Any]):
+        self._body, self._resume = body, resume
+        self._offset, self._cuts = 0, 0
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: Any) -> int:
+        while True:
+            try:
+                data = self._body.read(len(buffer))
+                break
+            except _CUT:
+                self._cuts += 1
+                if self._cuts >= ATTEMPTS:
+                    raise
+                self._body.close()
+                self._body = self._resume(self._offset)
+        buffer[: len(data)] = data
+        self._offset += len(data)
+        return len(data)
+
+    def close(self) -> None:
+        if not self.closed:
+            self._body.close()
+        super().close()

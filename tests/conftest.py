@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import secrets
 import sys
 from pathlib import Path
 
@@ -16,9 +17,15 @@ sys.path.insert(0, str(ROOT))
 SPARK_MEMORY = "1g"
 
 # Before anything reads them: the developer's own settings do not leak in, and nothing phones home.
-for _name in [name for name in os.environ if name.startswith("SOUNDLAKE_")]:
+for _name in [name for name in os.environ if name.startswith(("SOUNDLAKE_", "AWS_"))]:
     del os.environ[_name]
 os.environ.update(
+    # Keys of the S3 server that the tests start. Spark's JVM gets them at its start; no other account is ever asked.
+    AWS_ACCESS_KEY_ID=f"test-{secrets.token_hex(6)}",
+    AWS_SECRET_ACCESS_KEY=secrets.token_hex(20),
+    AWS_EC2_METADATA_DISABLED="true",
+    AWS_CONFIG_FILE=os.devnull,
+    AWS_SHARED_CREDENTIALS_FILE=os.devnull,
     MLFLOW_DISABLE_TELEMETRY="true",
     MLFLOW_LOGGING_LEVEL="WARNING",
     GX_ANALYTICS_ENABLED="false",
@@ -61,6 +68,7 @@ def raw(settings) -> RawZone:
 @pytest.fixture(scope="session")
 def spark(tmp_path_factory):
     """The one Spark session of the test run; tests that use it carry the marker ``spark``."""
+    from lakehouse.jars import DELTA, KAFKA, S3
     from lakehouse.settings import Settings
     from lakehouse.spark import get_spark
 
@@ -72,7 +80,8 @@ def spark(tmp_path_factory):
             spark_master="local[2]",
             spark_memory=SPARK_MEMORY,
             spark_shuffle_partitions=2,
-        )
+        ),
+        DELTA + S3 + KAFKA,
     )
     yield session
     session.stop()
