@@ -17,7 +17,7 @@ from dataclasses import asdict, dataclass, field
 from datetime import datetime
 from typing import Any, Self
 
-from lakehouse.online.rows import Row, RowSchema
+from lakehouse.online.rows import Row, RowSchema, SchemaMismatch
 from lakehouse.settings import Settings
 
 
@@ -177,6 +177,18 @@ class OnlineStore(ABC):
 
     def __exit__(self, *_: object) -> None:
         self.close()
+
+
+def other_schema(address: str, schema: RowSchema, info: ViewInfo | None) -> Exception:
+    """The error of a write whose schema is not that of the served rows."""
+    if info is None:
+        return OnlineStoreError(
+            f"online store {address} has no view {schema.view}; `soundlake online materialise {schema.view}` makes it"
+        )
+    return SchemaMismatch(
+        f"view {schema.view} is served from {address} with another schema ({schema.difference(info.fields)}); "
+        f"`soundlake online materialise {schema.view}` writes it anew, `soundlake online drop {schema.view}` forgets it"
+    )
 
 
 def open_store(settings: Settings, read_only: bool = False) -> OnlineStore:
