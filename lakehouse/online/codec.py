@@ -47,25 +47,6 @@ def header(payload: bytes) -> Header:
     return found
 
 
-def same_values(one: bytes, other: bytes) -> bool:
-    """Whether two rows of one schema differ in nothing but their times and flags."""
-    return one[8:AS_OF_OFFSET] == other[8:AS_OF_OFFSET] and one[HEADER.size :] == other[HEADER.size :]
-
-
-def replaces(new: bytes, old: bytes | None) -> bool:
-    """Whether a row of the batch is to be written over ``old``: not over a later one, and not over the same values.
-
-    Rows that expire are written again for their later ``as_of``.
-    """
-    if old is None:
-        return True
-    after, before = header(new), header(old)
-    if before.as_of_us > after.as_of_us:
-        return False
-    lasting = not (after.expires_us or before.expires_us) or after.as_of_us == before.as_of_us
-    return not (lasting and same_values(new, old))
-
-
 class Codec:
     """Rows of one schema to bytes and back."""
 

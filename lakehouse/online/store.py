@@ -121,6 +121,10 @@ class OnlineStore(ABC):
         """Rows in the order of ``keys``, all of one version."""
 
     @abstractmethod
+    def payloads(self, view: str, keys: Sequence[str]) -> list[bytes | None]:
+        """The bytes of rows of the served version, whatever their schema."""
+
+    @abstractmethod
     def scan(self, schema: RowSchema) -> Iterator[tuple[str, bytes]]:
         """Key and bytes of every row of the served version, in any order."""
 
