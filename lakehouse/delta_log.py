@@ -58,18 +58,18 @@ def create(settings: Settings, table: Table) -> None:
 
     DeltaTable.create(
         uri(settings, table),
-        schema=Schema.from_json(json.dumps(_schema_json(table))),
+        schema=Schema.from_json(json.dumps(schema_json(table))),
         mode="ignore",
         partition_by=list(table.partition_by) or None,
         name=table.name,
         description=table.description,
-        configuration=_configuration(table),
+        configuration=configuration(table),
         storage_options=storage_options(settings),
         raise_if_key_not_exists=False,  # soundlake.* properties are ours
     )
 
 
-def _schema_json(table: Table) -> dict:
+def schema_json(table: Table) -> dict:
     """Delta's schema JSON is Spark's, comments and all."""
     from pyspark.sql.types import StructType
 
@@ -80,8 +80,9 @@ def _schema_json(table: Table) -> dict:
     return schema
 
 
-def _configuration(table: Table) -> dict[str, str]:
-    configuration = {
+def configuration(table: Table) -> dict[str, str]:
+    """Table properties, CHECK constraints among them."""
+    properties = {
         "delta.minReaderVersion": "1",
         "delta.minWriterVersion": "3",  # the first that knows CHECK constraints
         "soundlake.key": ",".join(table.key),
@@ -90,8 +91,8 @@ def _configuration(table: Table) -> dict[str, str]:
         **table.properties,
     }
     if table.retention_days:
-        configuration["soundlake.retention_days"] = str(table.retention_days)
-    return configuration
+        properties["soundlake.retention_days"] = str(table.retention_days)
+    return properties
 
 
 def state(settings: Settings, table: Table) -> TableState | None:

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 from lakehouse import delta_log
 from lakehouse.contract import Table, Write
 from lakehouse.delta_log import TableState
+from lakehouse.evolution import evolve
 from lakehouse.settings import Settings, get_settings
 
 if TYPE_CHECKING:
@@ -69,9 +70,13 @@ class Lake:
         return found
 
     def ensure(self, table: Table) -> None:
-        """Create the table by its contract if it is missing."""
+        """Create the table by its contract if it is missing; bring one that is there to the contract.
+
+        Raises EvolutionRefused if the table can not follow it.
+        """
         if table.name not in self._ensured:
             delta_log.create(self.settings, table)
+            evolve(self, table)
             self._ensured.add(table.name)
 
     # ------------------------------------------------------------------ writing
