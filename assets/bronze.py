@@ -34,7 +34,8 @@ raw_dumps = dg.AssetSpec(
 def bronze(context: dg.AssetExecutionContext, lake: dg.ResourceParam[Lake]):
     """Every raw file of these days exactly once; bad lines to quarantine."""
     days = days_of(context)
-    context.log.info(f"Raw files of {days[0]} to {days[1]}: {len(list_raw(lake.settings.lake, days=days))}")
+    files = list_raw(lake.settings, days=days, skipped=context.log.warning)
+    context.log.info(f"Raw files of {days[0]} to {days[1]}: {len(files)}")
     result = ingest(lake, days)
     for path in result.changed_files:
         context.log.warning(f"{path} changed after it had been ingested: its rows were replaced")

@@ -59,6 +59,7 @@ def candidate(context: dg.AssetExecutionContext, settings: dg.ResourceParam[Sett
             git_revision(),
             settings.seed,
             progress,
+            settings.mlflow_artifacts,
         )
     flat = result.evaluations[-1].flat()
     plot = base64.b64encode(report.comparison_plot(result.evaluations)).decode()

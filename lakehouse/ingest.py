@@ -7,7 +7,7 @@ The order makes a kill harmless: (1) good rows, whole files in one commit, in pl
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from datetime import date
 from typing import TYPE_CHECKING
@@ -17,11 +17,12 @@ from pyspark.accumulators import Accumulator, AccumulatorParam
 from lakehouse import arrow, delta_log
 from lakehouse.catalogue import ENTITIES
 from lakehouse.contract import Table
-from lakehouse.ingest_days import DayOutOfRange
+from lakehouse.ingest_days import DayOutOfRange, landing_day
 from lakehouse.lake import Lake
-from lakehouse.parse import CATALOGUE_SCHEMA, EVENT_SCHEMA, FAULT_SCHEMA, RawFile, parse, utc_now
+from lakehouse.parse import parse, utc_now
+from lakehouse.rows import CATALOGUE_SCHEMA, EVENT_SCHEMA, FAULT_SCHEMA, RawFile
 from lakehouse.settings import Settings
-from lakehouse.storage import storage_for
+from lakehouse.storage import Entry, Storage, storage_for
 from lakehouse.tables.bronze import CATALOGUE, EVENTS, FILES, QUARANTINE
 
 if TYPE_CHECKING:
@@ -54,30 +55,40 @@ class IngestResult:
 
 
 def list_raw(
-    lake_uri: str, entities: Iterable[str] | None = None, days: tuple[date, date] | None = None
+    lake: str | Settings | Storage,
+    entities: Iterable[str] | None = None,
+    days: tuple[date, date] | None = None,
+    skipped: Callable[[str], None] | None = None,
 ) -> list[Found]:
-    """Raw files, oldest day first; anything that is not ``raw/<entity>/date=…/*.jsonl[.gz]`` is not a dump."""
-    storage = storage_for(lake_uri)
+    """Raw files, oldest day first; anything that is not ``raw/<entity>/date=…/*.jsonl[.gz]`` is not a dump.
+
+    A file in the folder of a day that does not exist is left where it lies; ``skipped`` is told of it.
+    """
+    if isinstance(lake, Settings):
+        storage = storage_for(lake.lake, lake.s3)
+    else:
+        storage = storage_for(lake) if isinstance(lake, str) else lake
     found = []
     for entity in entities or ("events", *ENTITIES):
         for entry in storage.list(f"raw/{entity}"):
-            match = _PATH.match(entry.path)
-            if not match or not entry.path.endswith(_SUFFIXES):
-                continue
-            landed = _landing_date(match["date"], entry.path)
-            if days is None or days[0] <= landed <= days[1]:
-                found.append(Found(RawFile(entry.path, entity, landed), entry.size, entry.version))
+            dump = as_dump(entry, skipped)
+            if dump and (days is None or days[0] <= dump.file.landing_date <= days[1]):
+                found.append(dump)
     return sorted(found, key=lambda f: (f.file.landing_date, f.file.path))
 
 
-def _landing_date(text: str, path: str) -> date:
+def as_dump(entry: Entry, skipped: Callable[[str], None] | None = None) -> Found | None:
+    """The raw file that ``entry`` is, None if it is not a dump; see ``list_raw``."""
+    match = _PATH.match(entry.path)
+    if not match or match["entity"] not in PAYLOAD_TABLE or not entry.path.endswith(_SUFFIXES):
+        return None
     try:
-        return date.fromisoformat(text)
-    except ValueError:
-        raise DayOutOfRange(
-            f"{path}: {text} is not a day. Move the file to the folder of the day it arrived "
-            "(raw/<entity>/date=YYYY-MM-DD/) and run again"
-        ) from None
+        landed = landing_day(match["date"], entry.path)
+    except DayOutOfRange as error:
+        if skipped is not None:
+            skipped(str(error))
+        return None
+    return Found(RawFile(entry.path, match["entity"], landed), entry.size, entry.version)
 
 
 def read_ledger(settings: Settings) -> dict[str, str]:
@@ -89,9 +100,13 @@ def read_ledger(settings: Settings) -> dict[str, str]:
     return dict(zip(rows["source_file"], rows["version"], strict=True))
 
 
-def pending(settings: Settings, days: tuple[date, date] | None = None) -> list[Found]:
-    """Raw files that the ledger does not have, or has in another version."""
-    return _not_in(read_ledger(settings), list_raw(settings.lake, days=days))
+def pending(
+    settings: Settings,
+    days: tuple[date, date] | None = None,
+    skipped: Callable[[str], None] | None = None,
+) -> list[Found]:
+    """Raw files that the ledger does not have, or has in another version; see ``list_raw``."""
+    return _not_in(read_ledger(settings), list_raw(settings, days=days, skipped=skipped))
 
 
 def _not_in(ledger: dict[str, str], files: list[Found]) -> list[Found]:
@@ -101,7 +116,7 @@ def _not_in(ledger: dict[str, str], files: list[Found]) -> list[Found]:
 def ingest(lake: Lake, days: tuple[date, date]) -> IngestResult:
     """Bring every pending raw file that landed in ``days`` (both included) into bronze."""
     ledger = read_ledger(lake.settings)
-    todo = _not_in(ledger, list_raw(lake.settings.lake, days=days))
+    todo = _not_in(ledger, list_raw(lake.settings, days=days))
     result = IngestResult(files=len(todo), changed_files=[f.file.path for f in todo if f.file.path in ledger])
     for table in (EVENTS, CATALOGUE, QUARANTINE, FILES):
         lake.ensure(table)
@@ -129,7 +144,7 @@ def forget_quarantined(settings: Settings) -> tuple[list[str], list[str]]:
     are good now, resolves those that are gone, and changes nothing else.
     """
     wanted = set(open_lines(settings))
-    lying = {f.file.path for f in list_raw(settings.lake)}
+    lying = {f.file.path for f in list_raw(settings)}
     again = sorted(wanted & lying)
     table = delta_log.open_table(settings, FILES)
     if again and table is not None:
@@ -191,10 +206,10 @@ def _rows(lake: Lake, files: list[Found], good: bool, counts: Accumulator | None
 
     entity_schema = EVENT_SCHEMA if files[0].file.entity == "events" else CATALOGUE_SCHEMA
     schema = entity_schema if good else FAULT_SCHEMA
-    lake_uri, key = lake.settings.lake, lake.settings.pseudonym_key_bytes()
+    lake_uri, s3, key = lake.settings.lake, lake.settings.s3, lake.settings.pseudonym_key_bytes()
 
     def parse_files(batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
-        storage = storage_for(lake_uri)
+        storage = storage_for(lake_uri, s3)
         for batch in batches:
             for row in batch.to_pylist():
                 number = [0, 0]

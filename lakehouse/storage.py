@@ -35,8 +35,11 @@ class Storage(Protocol):
 
     root: str
 
-    def list(self, prefix: str = "", suffix: str = "") -> Iterator[Entry]:
-        """Files below the folder ``prefix`` whose name ends in ``suffix``, by path; none without such a folder."""
+    def list(self, prefix: str = "", suffix: str = "", after: str = "") -> Iterator[Entry]:
+        """Files below the folder ``prefix`` whose name ends in ``suffix``; none without such a folder.
+
+        The order is fixed; ``after`` goes on behind that path, whether a file still lies there or not.
+        """
 
     def open_read(self, path: str) -> BinaryIO:
         """A binary stream; raises FileNotFoundError."""
@@ -57,18 +60,23 @@ class LocalStorage:
         self._root = Path(root).absolute()
         self.root = str(self._root)
 
-    def list(self, prefix: str = "", suffix: str = "") -> Iterator[Entry]:
+    def list(self, prefix: str = "", suffix: str = "", after: str = "") -> Iterator[Entry]:
         start = self._inside(prefix)
         if start.is_dir():
-            yield from self._walk(start, prefix.strip("/"), suffix)
+            yield from self._walk(start, prefix.strip("/"), suffix, tuple(after.strip("/").split("/")) if after else ())
 
-    def _walk(self, folder: Path, relative: str, suffix: str) -> Iterator[Entry]:
+    def _walk(self, folder: Path, relative: str, suffix: str, after: tuple[str, ...]) -> Iterator[Entry]:
         with os.scandir(folder) as found:
             entries = sorted(found, key=lambda entry: entry.name)
         for entry in entries:
             path = f"{relative}/{entry.name}" if relative else entry.name
+            parts = tuple(path.split("/"))
+            if parts < after[: len(parts)]:
+                continue
             if entry.is_dir():
-                yield from self._walk(Path(entry.path), path, suffix)
+                yield from self._walk(Path(entry.path), path, suffix, after)
+            elif parts == after:
+                continue
             elif entry.name.endswith(suffix) and not entry.name.endswith(TEMPORARY_SUFFIX):
                 status = entry.stat()
                 yield Entry(path, status.st_size, str(status.st_mtime_ns))

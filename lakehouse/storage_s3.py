@@ -41,13 +41,12 @@ class S3Storage:
         self._connection = connection or S3Connection()
         self._client = client or boto3.client("s3", **self._connection.client_arguments())
 
-    def list(self, prefix: str = "", suffix: str = "") -> Iterator[Entry]:
+    def list(self, prefix: str = "", suffix: str = "", after: str = "") -> Iterator[Entry]:
         folder = self._key(prefix)
-        pages = iter(
-            self._client.get_paginator("list_objects_v2").paginate(
-                Bucket=self.bucket, Prefix=f"{folder}/" if folder else ""
-            )
-        )
+        wanted = {"Bucket": self.bucket, "Prefix": f"{folder}/" if folder else ""}
+        if after:
+            wanted["StartAfter"] = self._key(after)
+        pages = iter(self._client.get_paginator("list_objects_v2").paginate(**wanted))
         strip = len(self._prefix) + 1 if self._prefix else 0
         while (page := self._ask(prefix, lambda: next(pages, None))) is not None:
             for item in page.get("Contents", ()):

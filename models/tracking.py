@@ -25,10 +25,11 @@ EXPERIMENT_TAGS = {
 }
 
 
-def connect(tracking_uri: str, experiment: str) -> str:
+def connect(tracking_uri: str, experiment: str, artifact_root: str | None = None) -> str:
     """Point MLflow at the store, make the experiment when it is new, and return its id.
 
-    With a SQLite store artefacts go beside the database; MLflow's own default would be the working directory.
+    Artefacts of a new experiment go below ``artifact_root`` (such as ``s3://bucket/prefix``). Without one, and with a
+    SQLite store, they go beside the database; MLflow's own default would be the working directory.
     """
     for name, value in DEFAULTS.items():
         os.environ.setdefault(name, value)
@@ -37,8 +38,8 @@ def connect(tracking_uri: str, experiment: str) -> str:
     mlflow.set_tracking_uri(tracking_uri)
     found = mlflow.get_experiment_by_name(experiment)
     if found is None:
-        location = None
-        if tracking_uri.startswith("sqlite:///"):
+        location = f"{artifact_root}/{experiment}" if artifact_root else None
+        if location is None and tracking_uri.startswith("sqlite:///"):
             location = (Path(tracking_uri.removeprefix("sqlite:///")).resolve().parent / "artifacts").as_uri()
         return mlflow.create_experiment(experiment, artifact_location=location, tags=EXPERIMENT_TAGS)
     return found.experiment_id

@@ -70,12 +70,13 @@ def train_and_evaluate(
     git_revision: str = "",
     seed: int = 0,
     progress: Progress | None = None,
+    artifact_root: str | None = None,
 ) -> TrainResult:
     """Train the recommender and register it as a challenger.
 
     One parent run holds the comparison and the registered model, one nested run each model. ``progress`` gets what the
     models report, with ``model`` and ``stage`` ("evaluation" or "serving") added. Folders ``evaluation/`` and
-    ``serving/`` under ``out_dir`` are replaced.
+    ``serving/`` under ``out_dir`` are replaced. A new experiment keeps its artefacts below ``artifact_root``.
     """
     import mlflow
 
@@ -83,7 +84,7 @@ def train_and_evaluate(
 
     out_dir = Path(out_dir)
     config = replace(config, two_tower=replace(config.two_tower, seed=seed))
-    experiment_id = connect(tracking_uri, experiment)
+    experiment_id = connect(tracking_uri, experiment, artifact_root)
     train, hold_out = split(data, config.held_out)
     tags = {"git_revision": git_revision, "clock": data.clock, "hold_out": hold_out.description}
     with mlflow.start_run(experiment_id=experiment_id, run_name="recommender", tags=tags) as run:

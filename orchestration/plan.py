@@ -2,40 +2,51 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterable
 from datetime import UTC, date, datetime
 from typing import TYPE_CHECKING
 
-from lakehouse.ingest import pending
-from lakehouse.ingest_days import FIRST_DAY, DayOutOfRange, spans
+from lakehouse.ingest import Found, pending
+from lakehouse.ingest_days import DayOutOfRange, check_partition, spans
 from lakehouse.settings import Settings
 from orchestration.unfinished import unchecked_assets, unfinished_days
 
 if TYPE_CHECKING:
     from dagster import AssetKey, DagsterInstance, Definitions
 
-__all__ = ["DayOutOfRange", "pending_spans", "spans_to_run", "stale_assets"]
+Skipped = Callable[[str], None]
+"""Told of a raw file that no run can take: why, and what to do."""
 
 
-def pending_spans(settings: Settings, today: date | None = None) -> list[tuple[date, date]]:
+def pending_spans(settings: Settings, skipped: Skipped | None = None) -> list[tuple[date, date]]:
     """(first, last) day of each run that would ingest every pending raw file."""
-    return spans(_pending_days(settings, today))
+    return spans(_pending_days(settings, skipped))
 
 
-def spans_to_run(defs: Definitions, settings: Settings, instance: DagsterInstance) -> list[tuple[date, date]]:
+def spans_to_run(
+    defs: Definitions, settings: Settings, instance: DagsterInstance, skipped: Skipped | None = None
+) -> list[tuple[date, date]]:
     """Those of ``pending_spans``, and the days that an earlier run of `ingest` did not bring to its end."""
-    return spans([*_pending_days(settings), *unfinished_days(defs, settings, instance)])
+    return spans([*_pending_days(settings, skipped), *unfinished_days(defs, settings, instance)])
 
 
-def _pending_days(settings: Settings, today: date | None = None) -> list[date]:
-    days = {f.file.landing_date: f.file.path for f in pending(settings)}
-    last = today or datetime.now(UTC).date()  # partitions begin and end in UTC
-    for day, path in days.items():
-        if not FIRST_DAY <= day <= last:
-            raise DayOutOfRange(
-                f"{path}: landing date {day} is outside {FIRST_DAY} to {last}. Move the file to the folder of the day "
-                "it arrived (raw/<entity>/date=YYYY-MM-DD/) and run again"
-            )
-    return list(days)
+def _pending_days(settings: Settings, skipped: Skipped | None) -> set[date]:
+    return {f.file.landing_date for f in with_partition(pending(settings, skipped=skipped), skipped)}
+
+
+def with_partition(files: Iterable[Found], skipped: Skipped | None = None) -> list[Found]:
+    """Those of ``files`` whose day has a partition: a run can take them. ``skipped`` is told of the others."""
+    today = datetime.now(UTC).date()  # partitions begin and end in UTC
+    kept = []
+    for f in files:
+        try:
+            check_partition(f.file.landing_date, f.file.path, today)
+        except DayOutOfRange as error:
+            if skipped is not None:
+                skipped(str(error))
+        else:
+            kept.append(f)
+    return kept
 
 
 def stale_assets(defs: Definitions, instance: DagsterInstance) -> list[AssetKey]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import Any
 
 import dagster as dg
 
@@ -37,4 +38,11 @@ def model_server(_context: dg.InitResourceContext) -> Iterator[RunningServer]:
         yield running
 
 
-RESOURCES = {"lake": lake, "settings": settings, "delta": delta, "model_server": model_server}
+@dg.resource(description="Client of the lake's bucket: endpoint and region of the settings, keys by the AWS chain.")
+def s3(_context: dg.InitResourceContext) -> Any:
+    from orchestration.s3_resource import lake_s3  # loads boto3: only where it is asked for
+
+    return lake_s3(get_settings())
+
+
+RESOURCES = {"lake": lake, "settings": settings, "delta": delta, "model_server": model_server, "s3": s3}

@@ -1,39 +1,88 @@
 """What starts runs: raw files that landed, a champion that moved, tables older than their parents."""
 
-import hashlib
+from collections.abc import Iterable
+from typing import Any
 
 import dagster as dg
 
 from jobs.pipeline import ingest, publish
-from lakehouse.ingest import pending
-from lakehouse.settings import get_settings
-from orchestration.plan import pending_spans
+from lakehouse import delta_log
+from lakehouse.ingest import read_ledger
+from lakehouse.ingest_days import spans
+from lakehouse.settings import Settings, get_settings
+from lakehouse.storage import storage_for
+from lakehouse.tables.bronze import FILES
+from orchestration.landing import Batch, batches, key_of, new_files, step
+from orchestration.plan import with_partition
 from orchestration.runner import RANGE_END, RANGE_START
+from orchestration.unfinished import unfinished_days
+
+BATCH = "soundlake/batch"
+ATTEMPTS = 3
+"""Runs for the same files; after that many failures they wait until one of them changes or another joins them."""
+
+_UNDER_WAY = [
+    dg.DagsterRunStatus.QUEUED,
+    dg.DagsterRunStatus.NOT_STARTED,
+    dg.DagsterRunStatus.STARTING,
+    dg.DagsterRunStatus.STARTED,
+    dg.DagsterRunStatus.CANCELING,
+]
 
 
 @dg.sensor(
     job=ingest,
     minimum_interval_seconds=60,
-    description="New or changed raw files: one run for each span of days that they landed on.",
+    description="New or changed raw files, and days that a killed run left undone: one run for each span of days.",
 )
-def raw_files(context: dg.SensorEvaluationContext):
+def raw_files(context: dg.SensorEvaluationContext, s3: dg.ResourceParam[Any]):
     settings = get_settings()
-    spans = pending_spans(settings)
-    if not spans:
-        return dg.SkipReason("The ledger has every raw file.")
-    new = pending(settings)
-    requests = []
-    for first, last in spans:
-        files = [f for f in new if first <= f.file.landing_date <= last]
-        # the same files are offered once; a failed run is retried by its own policy, or when a file comes to them
-        text = "|".join(f"{f.file.path}@{f.version}" for f in files)
-        requests.append(
-            dg.RunRequest(
-                run_key=hashlib.sha256(text.encode()).hexdigest()[:32],
-                tags={RANGE_START: first.isoformat(), RANGE_END: last.isoformat(), "soundlake/files": str(len(files))},
-            )
+    if _runs(context, filters=dg.RunsFilter(job_name=ingest.name, statuses=_UNDER_WAY)):
+        return dg.SkipReason("A run of `ingest` is under way; what it leaves is looked for after it.")
+    storage = storage_for(settings.lake, settings.s3, None if settings.lake_is_local else s3.get_client())
+    found = step(storage, context.cursor or "")
+    warn = context.log.warning
+    new = with_partition(new_files(found.entries, read_ledger(settings), warn), warn)
+    requests = _requests(context, [*batches(new), *_unfinished(context, settings)])
+    if requests:
+        return dg.SensorResult(requests, cursor=found.cursor)
+    if new:
+        reason = (
+            f"{len(new)} raw files were tried {ATTEMPTS} times: see their failed runs; a change of a file tries again."
         )
+    elif found.cursor or context.cursor:
+        reason = f"The ledger has every raw file of this step; the next goes on behind {found.cursor or 'the start'}."
+    else:
+        reason = "The ledger has every raw file."
+    return dg.SensorResult(skip_reason=reason, cursor=found.cursor)
+
+
+def _unfinished(context: dg.SensorEvaluationContext, settings: Settings) -> list[Batch]:
+    """Days that are in the ledger and whose facts a kill or a failed check kept back."""
+    from orchestration.definitions import defs
+
+    table = delta_log.open_table(settings, FILES)
+    if table is None:
+        return []
+    version = table.version()
+    found = spans(unfinished_days(defs, settings, context.instance))
+    return [Batch(days, 0, key_of(["unfinished", f"ledger {version}", *map(str, days)])) for days in found]
+
+
+def _requests(context: dg.SensorEvaluationContext, wanted: Iterable[Batch]) -> list[dg.RunRequest]:
+    """A run each; one whose runs failed is asked for again, up to ATTEMPTS times."""
+    requests = []
+    for batch in wanted:
+        attempt = len(_runs(context, filters=dg.RunsFilter(tags={BATCH: batch.key}))) + 1
+        if attempt <= ATTEMPTS:
+            days = {RANGE_START: batch.days[0].isoformat(), RANGE_END: batch.days[1].isoformat()}
+            tags = {**days, "soundlake/files": str(batch.files), BATCH: batch.key}
+            requests.append(dg.RunRequest(run_key=f"{batch.key}-{attempt}", tags=tags))
     return requests
+
+
+def _runs(context: dg.SensorEvaluationContext, filters: dg.RunsFilter) -> list[str]:
+    return context.instance.get_run_ids(filters=filters, limit=ATTEMPTS + 1)
 
 
 @dg.sensor(

@@ -39,8 +39,10 @@ def import_(
 
 def import_into(settings: Settings, source: str, path: Path, options: Mapping[str, Any]) -> None:
     from lakehouse.sources import import_source
+    from lakehouse.storage import storage_for
 
-    import_source(source, path, settings.lake, options, lambda line: console.print(f"  {line}", markup=False))
+    raw = storage_for(settings.lake, settings.s3)
+    import_source(source, path, raw, options, lambda line: console.print(f"  {line}", markup=False))
 
 
 def simulate(
@@ -67,9 +69,11 @@ def simulate_into(
     seed: int = 7,
 ) -> None:
     from lakehouse.sources import RawWriter
+    from lakehouse.storage import storage_for
     from simulation import simulate as simulate_world
 
-    with RawWriter(settings.lake, "simulation") as writer, console.status("simulating …") as status:
+    raw = storage_for(settings.lake, settings.s3)
+    with RawWriter(raw, "simulation") as writer, console.status("simulating …") as status:
         summary = simulate_world(writer, users, tracks, days, start, seed, start_day, lambda line: status.update(line))
     console.print(
         f"  {users:,} listeners, {tracks:,} tracks, {summary.first_date} to {summary.last_date}: "

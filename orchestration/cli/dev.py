@@ -111,7 +111,7 @@ def _mlflow(settings: Settings, host: str, port: int) -> Service:
     names = {"localhost", host, to, socket.gethostname()} if host in _EVERYWHERE else {"localhost", host}
     command = (
         *(sys.executable, "-m", "mlflow", "server", "--host", host, "--port", str(port), "--workers", "1"),
-        *("--backend-store-uri", settings.tracking_uri, "--artifacts-destination", str(settings.artifact_dir)),
+        *("--backend-store-uri", settings.tracking_uri, "--artifacts-destination", settings.artifact_root),
         *("--allowed-hosts", ",".join(f"{name}:*" for name in sorted(names))),
     )
     return Service("mlflow", "MLflow", command, f"http://{to}:{port}/health", f"http://{to}:{port}")

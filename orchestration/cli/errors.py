@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from lakehouse.arrow import TableMissing
+from lakehouse.ingest_days import DayOutOfRange
 from lakehouse.jars import JarError
 from lakehouse.sources.base import SourceError
 from lakehouse.spark import JavaError
-from orchestration.plan import DayOutOfRange
 from serving.batch import NothingServed
 from serving.config import ConfigError
 from serving.errors import ModelServerError

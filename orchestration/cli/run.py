@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
+from rich.markup import escape
 
 from orchestration.cli.common import LakeOption, console, settings_for
 from orchestration.cli.errors import CommandError
@@ -67,7 +68,12 @@ def _check_java() -> None:
 def _has_raw(settings) -> bool:
     from lakehouse.ingest import list_raw
 
-    return bool(list_raw(settings.lake))
+    return bool(list_raw(settings))
+
+
+def print_skipped(reason: str) -> None:
+    """One raw file that no run can take does not hold up the others."""
+    console.print(f"[yellow]![/] skipped {escape(reason)}")
 
 
 def ingest_pending(settings, instance) -> list[RunReport]:
@@ -77,7 +83,7 @@ def ingest_pending(settings, instance) -> list[RunReport]:
     from orchestration.runner import run_job
 
     reports: list[RunReport] = []
-    for first, last in spans_to_run(defs, settings, instance):
+    for first, last in spans_to_run(defs, settings, instance, print_skipped):
         console.print(f"\n[bold]Ingest[/] raw files that landed from {first} to {last}")
         reports.append(run_job(defs, "ingest", instance, console, days=(first, last)))
         if not reports[-1].success:

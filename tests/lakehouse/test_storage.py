@@ -5,6 +5,7 @@ import io
 import pytest
 
 from lakehouse.storage import LocalStorage, storage_for
+from lakehouse.storage_connection import S3Connection
 
 
 def test_writes_reads_lists_and_deletes(tmp_path):
@@ -66,7 +67,7 @@ def s3(monkeypatch):
 
     monkeypatch.setenv("AWS_ACCESS_KEY_ID", "test")
     monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "test")
-    storage = storage_for("s3://bucket/some/lake", endpoint="http://127.0.0.1:9", region="us-east-1")
+    storage = storage_for("s3://bucket/some/lake", S3Connection("http://127.0.0.1:9", "us-east-1"))
     with Stubber(storage._client) as stubber:
         yield storage, stubber
         stubber.assert_no_pending_responses()
@@ -91,7 +92,7 @@ def test_s3_reads_writes_and_explains_errors(s3):
     place = {"Bucket": "bucket", "Key": "some/lake/x"}
     stubber.add_response("put_object", {}, {**place, "Body": b"data"})
     storage.write_atomic("x", b"data")
-    stubber.add_response("get_object", {"Body": io.BytesIO(b"data")}, place)
+    stubber.add_response("get_object", {"Body": io.BytesIO(b"data"), "ETag": '"e"'}, place)
     assert storage.open_read("x").read() == b"data"
     stubber.add_response("head_object", {}, place)
     assert storage.exists("x")

@@ -11,12 +11,12 @@ import pytest
 from raw_zone import DAY, raw_event
 
 from lakehouse.ingest import list_raw
-from lakehouse.ingest_days import FIRST_DAY, DayOutOfRange
+from lakehouse.ingest_days import FIRST_DAY
 from lakehouse.settings import get_settings
 from lakehouse.tables.bronze import FILES
 from orchestration.plan import pending_spans
 from orchestration.runner import RANGE_END, RANGE_START
-from orchestration.sensors import new_champion, raw_files
+from orchestration.sensors import ATTEMPTS, new_champion, raw_files
 
 
 @pytest.fixture
@@ -28,10 +28,21 @@ def here(settings, monkeypatch):
     return settings
 
 
-def tick(sensor, **options) -> list[dg.RunRequest]:
+@pytest.fixture
+def instance():
+    with dg.DagsterInstance.ephemeral() as found:
+        yield found
+
+
+def tick(sensor, instance=None, cursor: str | None = None) -> list[dg.RunRequest]:
     """The sensor's run requests, or its reason to skip."""
-    with dg.DagsterInstance.ephemeral() as instance:
-        found = sensor(dg.build_sensor_context(instance=instance, **options))
+    if instance is None:
+        with dg.DagsterInstance.ephemeral() as own:
+            return tick(sensor, own, cursor)
+    resources = {"s3": None} if sensor is raw_files else {}  # a local lake asks for no client
+    found = sensor(dg.build_sensor_context(instance=instance, cursor=cursor, resources=resources))
+    if isinstance(found, dg.SensorResult):
+        found = list(found.run_requests or []) or found.skip_reason
     if isinstance(found, dg.SkipReason):
         raise Skipped(found.skip_message)
     return found if isinstance(found, list) else [found]
@@ -43,8 +54,23 @@ class Skipped(Exception):
 
 def close_ledger(settings) -> None:
     """Write the ledger as an ingest does, for every raw file there is."""
-    rows = [(f.file.path, f.version) for f in list_raw(settings.lake)]
-    table = pa.table({"source_file": [path for path, _ in rows], "version": [version for _, version in rows]})
+    files = list_raw(settings.lake)
+    table = pa.table(
+        {
+            "source_file": [f.file.path for f in files],
+            "version": [f.version for f in files],
+            "landing_date": [f.file.landing_date for f in files],
+            "ingested_at": [datetime.fromtimestamp(0, UTC)] * len(files),
+        },
+        pa.schema(
+            {
+                "source_file": pa.string(),
+                "version": pa.string(),
+                "landing_date": pa.date32(),
+                "ingested_at": pa.timestamp("us", "UTC"),
+            }
+        ),
+    )
     deltalake.write_deltalake(settings.table_uri(FILES.name), table, mode="overwrite")
 
 
@@ -76,15 +102,57 @@ def test_nothing_pending_is_a_reason_to_skip(here, raw):
     assert len(tick(raw_files)) == 1
 
 
-def test_a_day_that_no_partition_has_is_named(here, raw):
+def test_a_day_that_no_partition_has_is_named_and_holds_nothing_up(here, raw):
     today = datetime.now(UTC).date()
     raw.events([raw_event()], day=today)
-    assert pending_spans(here) == [(today, today)]
-    for day in (today + timedelta(1), FIRST_DAY - timedelta(1)):
-        path = raw.events([raw_event()], day=day)
-        with pytest.raises(DayOutOfRange, match=f"{path}: landing date {day} is outside 2005-01-01 to {today}. Move"):
-            pending_spans(here)
-        (raw.lake / path).unlink()
+    bad = [raw.events([raw_event()], day=day) for day in (FIRST_DAY - timedelta(1), today + timedelta(1))]
+    bad.append(raw.write("raw/events/date=2026-02-30/hour=00/a.jsonl", b"{}"))
+    skipped: list[str] = []
+    assert pending_spans(here, skipped.append) == [(today, today)]
+    assert sorted(line.split(": ")[0] for line in skipped) == sorted(bad)
+    assert any(
+        f"landing date {today + timedelta(1)} is outside 2005-01-01 to {today}. Move" in line for line in skipped
+    )
+    assert any("2026-02-30 is not a day. Move the file" in line for line in skipped)
+    assert [r.tags["soundlake/files"] for r in tick(raw_files)] == ["1"]
+
+
+def test_while_a_run_is_under_way_nothing_is_asked_for(here, raw, instance):
+    raw.events([raw_event()])
+    run = instance.create_run_for_job(ingest_job(), status=dg.DagsterRunStatus.STARTED)
+    with pytest.raises(Skipped, match="A run of `ingest` is under way"):
+        tick(raw_files, instance)
+    instance.report_run_failed(run)
+    assert len(tick(raw_files, instance)) == 1
+
+
+def test_files_whose_run_failed_are_asked_for_again_a_few_times(here, raw, instance):
+    raw.events([raw_event()])
+    keys = []
+    for _ in range(ATTEMPTS):
+        (request,) = tick(raw_files, instance)
+        keys.append(request.run_key)
+        run = instance.create_run_for_job(ingest_job(), tags=request.tags, status=dg.DagsterRunStatus.STARTED)
+        instance.report_run_failed(run)
+    assert len(set(keys)) == ATTEMPTS  # Dagster starts a key once
+    with pytest.raises(Skipped, match=f"1 raw files were tried {ATTEMPTS} times"):
+        tick(raw_files, instance)
+    raw.events([raw_event()], name="b")
+    assert len(tick(raw_files, instance)) == 1
+
+
+def test_days_that_a_killed_run_left_undone_are_asked_for(here, raw, monkeypatch):
+    raw.events([raw_event()])
+    close_ledger(here)
+    monkeypatch.setattr("orchestration.sensors.unfinished_days", lambda *_: {DAY})
+    (request,) = tick(raw_files)
+    assert (request.tags[RANGE_START], request.tags["soundlake/files"]) == (str(DAY), "0")
+
+
+def ingest_job() -> dg.JobDefinition:
+    from orchestration.definitions import defs
+
+    return defs.resolve_job_def("ingest")
 
 
 # ---------------------------------------------------------------------- new_champion
