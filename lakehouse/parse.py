@@ -15,6 +15,7 @@ from itertools import islice
 from typing import BinaryIO
 
 import pyarrow as pa
+import pyarrow.compute as pc
 from msgspec import Struct
 
 from lakehouse.catalogue import decode_entity
@@ -132,16 +133,19 @@ def _events(file: RawFile, lines: list[Line], pseudonym: Pseudonym) -> Parsed:
     """By columns where there is no doubt, line by line where there is."""
     whole = [line for line in lines if line.fault is None]
     places, table = surely_good([line.data for line in whole], file.landing_date)
-    batches = []
-    if table is not None:
-        sure = [whole[i] for i in places]
-        batches.append(event_columns_batch(file, sure, table, pseudonym))
-        known = {line.number for line in sure}
-        lines = [line for line in lines if line.number not in known]
-    good, bad = _one_by_one(file, lines)
+    if table is None:
+        good, bad = _one_by_one(file, lines)
+        return (event_batch(file, good, pseudonym) if good else None), bad
+    sure = [whole[i] for i in places] if len(places) < len(whole) else whole
+    rows = event_columns_batch(file, sure, table, pseudonym)
+    if len(sure) == len(lines):
+        return rows, []
+    known = {line.number for line in sure}
+    good, bad = _one_by_one(file, [line for line in lines if line.number not in known])
     if good:
-        batches.append(event_batch(file, good, pseudonym))
-    return (pa.concat_batches(batches) if batches else None), bad
+        rows = pa.concat_batches([rows, event_batch(file, good, pseudonym)])
+        rows = rows.take(pc.sort_indices(rows.column("line")))
+    return rows, bad
 
 
 def _entities(file: RawFile, lines: list[Line], pseudonym: Pseudonym) -> Parsed:

@@ -11,7 +11,8 @@ import pyarrow as pa
 import pytest
 from raw_zone import DAY
 
-from lakehouse.parse import CATALOGUE_SCHEMA, EVENT_SCHEMA, RawFile, parse
+from lakehouse.parse import parse
+from lakehouse.rows import CATALOGUE_SCHEMA, EVENT_SCHEMA, RawFile
 
 
 @pytest.fixture

@@ -14,7 +14,8 @@ from raw_zone import DAY, raw_event
 
 from lakehouse import parse as parsing
 from lakehouse.catalogue import ENTITIES
-from lakehouse.parse import EVENT_SCHEMA, FAULT_SCHEMA, RawFile, parse, pseudonymiser, read_lines
+from lakehouse.parse import parse, pseudonymiser, read_lines
+from lakehouse.rows import EVENT_SCHEMA, FAULT_SCHEMA, RawFile
 
 KEY = b"a key"
 
