@@ -28,7 +28,7 @@ AS_OF_OFFSET = 16
 STREAMED = 1
 """Flag of a row that was put between materialisations."""
 
-_NULL_TIME = -(2**63)
+NULL_TIME = -(2**63)
 _NUMPY = {"int64": "<i8", "float32": "<f4", "float64": "<f8", "timestamp": "<i8"}
 
 
@@ -109,7 +109,7 @@ class Codec:
         number = numbers[0].item()
         if f.kind != "timestamp":
             return number
-        return None if number == _NULL_TIME else from_microseconds(number)
+        return None if number == NULL_TIME else from_microseconds(number)
 
     def _read_ids(self, payload: bytes) -> Iterable[list[str]]:
         at = self.fixed
@@ -234,7 +234,7 @@ def _exact(values: Any, f: Field) -> np.ndarray:
 
 def _moment(value: Any) -> int:
     if value is None:
-        return _NULL_TIME
+        return NULL_TIME
     if isinstance(value, datetime):
         return microseconds(value)
     if isinstance(value, int):
