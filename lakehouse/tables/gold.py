@@ -7,6 +7,8 @@ from lakehouse.tables.silver import ACOUSTIC_COLUMNS, CLOCK, TRACK_ID, TRACK_NAM
 
 PERSONAL = Sensitivity.PERSONAL
 _COUNT = between(0, None)
+_SERVED = {"delta.enableChangeDataFeed": "true"}
+"""Properties of tables that the online store is made from."""
 
 INTERACTIONS = Table(
     "gold.interactions",
@@ -65,6 +67,7 @@ USER_FEATURES = Table(
     ),
     key=("user_key",),
     write=Write.REPLACE,
+    properties=_SERVED,
 )
 
 TRACK_FEATURES = Table(
@@ -88,6 +91,7 @@ TRACK_FEATURES = Table(
     key=("track_id",),
     write=Write.REPLACE,
     min_rows=1,
+    properties=_SERVED,
 )
 
 TABLES = (INTERACTIONS, SEQUENCES, USER_FEATURES, TRACK_FEATURES)
