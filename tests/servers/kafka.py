@@ -1,8 +1,8 @@
 """A real Kafka broker for tests: one KRaft node from Maven jars, on free ports, in a folder of its own.
 
-    with Broker(tmp_path) as broker:          # skips the test where java or mvn is absent
-        Settings(kafka_servers=broker.address, ...)
-        broker.stop(); broker.start()         # same data, same port
+>>> with Broker(tmp_path) as broker:  # skips the test where java or mvn is absent
+...     Settings(kafka_servers=broker.address, ...)
+...     broker.stop(), broker.start()  # same data, same port
 """
 
 from __future__ import annotations

@@ -1,0 +1,36 @@
+"""What can go wrong with a stream, in words that say what to do."""
+
+from __future__ import annotations
+
+
+class StreamError(RuntimeError):
+    """A stream that can't run or go on; the text names the next command to try."""
+
+
+class BrokerUnreachable(StreamError):
+    """No broker answers."""
+
+
+_LOST = ("KAFKA_DATA_LOSS", "data may have been lost", "OffsetOutOfRangeException", "data was aged out")
+_AWAY = (
+    "TimeoutException",
+    "DisconnectException",
+    "NetworkException",
+    "NotLeaderOrFollowerException",
+    "LeaderNotAvailableException",
+    "CoordinatorNotAvailableException",
+    "RetriableException",
+    "Failed to create new KafkaAdminClient",
+    "Failed to construct kafka consumer",
+    "fetchOffset",
+)
+
+
+def is_broker_away(text: str) -> bool:
+    """Does an error of Spark's Kafka source mean that the broker can't be reached now?"""
+    return not is_data_lost(text) and any(part in text for part in _AWAY)
+
+
+def is_data_lost(text: str) -> bool:
+    """Did the broker delete records before they were read?"""
+    return any(part in text for part in _LOST)

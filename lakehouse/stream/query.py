@@ -1,0 +1,220 @@
+"""Run a stream: one Structured Streaming query, its checkpoint on the lake, its progress, and its restarts."""
+
+from __future__ import annotations
+
+import json
+import threading
+import time
+import uuid
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import TYPE_CHECKING
+
+from lakehouse.settings import Settings
+from lakehouse.storage import Storage, storage_for
+from lakehouse.stream.clock import DELAY, ClockLog
+from lakehouse.stream.errors import BrokerUnreachable, StreamError, is_broker_away, is_data_lost
+from lakehouse.stream.lock import only_one
+from lakehouse.stream.progress import Progress
+from lakehouse.stream.reporter import Reporter
+from lakehouse.stream.topics import Topics, ensure_topics
+
+if TYPE_CHECKING:
+    from pyspark.sql import DataFrame, SparkSession
+    from pyspark.sql.streaming import StreamingQuery
+
+    from lakehouse.stream.totals import Totals
+
+KAFKA, FILES = "kafka", "files"
+_POLL_SECONDS = 0.2
+_STOP_SECONDS = 60
+_FIRST_WAIT, _LONGEST_WAIT = 1.0, 30.0
+
+
+@dataclass(frozen=True)
+class StreamOptions:
+    """How to run a stream.
+
+    ``source``: "kafka" or "files"; ``once``: end when what is there now is done; ``max_per_batch``: records (or files)
+    of a micro-batch at most; ``trigger_seconds``: from one batch to the next at least; ``run_seconds``: end after so long;
+    ``patience_seconds``: how long a broker may be away; ``delay``: of the watermark; ``online``: keep running totals.
+    """
+
+    source: str = KAFKA
+    once: bool = False
+    max_per_batch: int | None = None
+    trigger_seconds: float = 1.0
+    run_seconds: float | None = None
+    patience_seconds: float = 900.0
+    delay: timedelta = DELAY
+    online: bool = True
+
+    @property
+    def per_batch(self) -> int:
+        return self.max_per_batch or (50_000 if self.source == KAFKA else 200)
+
+
+def checkpoint_of(stream: str) -> str:
+    """Folder of a stream's checkpoint below the lake."""
+    return f"_checkpoints/{stream}"
+
+
+def run_stream(
+    settings: Settings,
+    options: StreamOptions,
+    on_progress: Callable[[Progress], None] = lambda progress: None,
+    stop: threading.Event | None = None,
+) -> Progress:
+    """Run until ``stop`` is set, the time is over, or (``once``) all is done; -> the last progress.
+
+    A broker that goes away is waited for. Raises StreamError, with what to do, for anything else that ends a stream.
+    """
+    if options.source not in (KAFKA, FILES):
+        raise StreamError(f"--source {options.source!r}: give kafka or files")
+    if options.source == KAFKA and not settings.kafka_servers:
+        raise StreamError("no broker is set: SOUNDLAKE_KAFKA_SERVERS=host:9092 soundlake stream --source kafka")
+    with only_one(settings, options.source):
+        runner = _Runner(settings, options, Reporter(settings, options.source, on_progress), stop or threading.Event())
+        return runner.run()
+
+
+class _Runner:
+    def __init__(self, settings: Settings, options: StreamOptions, reporter: Reporter, stop: threading.Event):
+        self._settings, self._options, self._reporter, self._stop = settings, options, reporter, stop
+        self._storage = storage_for(settings.lake, settings.s3)
+        self._folder = checkpoint_of(options.source)
+        self._ends = time.monotonic() + options.run_seconds if options.run_seconds else None
+
+    def run(self) -> Progress:
+        from lakehouse.spark import get_spark
+
+        spark = get_spark(self._settings)
+        with self._totals() as totals:
+            away_since, wait = None, _FIRST_WAIT
+            while True:
+                done_before = self._reporter.batches
+                try:
+                    self._run_once(spark, totals)
+                    return self._reporter.state("stopped")
+                except BrokerUnreachable as error:
+                    if self._reporter.batches > done_before:
+                        away_since, wait = None, _FIRST_WAIT
+                    away_since = away_since or time.monotonic()
+                    if time.monotonic() - away_since > self._options.patience_seconds:
+                        self._reporter.state("failed", str(error))
+                        raise
+                    self._reporter.state("waiting", f"{error}; trying again in {wait:.0f} s")
+                    if self._stop.wait(wait):
+                        return self._reporter.state("stopped")
+                    wait = min(_LONGEST_WAIT, 2 * wait)
+                except Exception as error:
+                    self._reporter.state("failed", str(error).splitlines()[0])
+                    raise
+
+    @contextmanager
+    def _totals(self) -> Iterator[Totals | None]:
+        if not self._options.online:
+            yield None
+            return
+        from lakehouse.online.store import open_store
+        from lakehouse.stream.totals import Totals
+
+        with open_store(self._settings) as store:
+            totals = Totals(store)
+            clock = self._clocks().latest()
+            totals.restore(self._settings, clock)
+            yield totals
+
+    def _clocks(self) -> ClockLog:
+        return ClockLog(self._storage, self._folder, self._options.delay)
+
+    def _run_once(self, spark: SparkSession, totals: Totals | None) -> None:
+        query = self._start(spark, totals)
+        self._reporter.begin(query)
+        try:
+            while not query.awaitTermination(_POLL_SECONDS):
+                self._reporter.look(query)
+                if self._stop.is_set() or (self._ends and time.monotonic() > self._ends):
+                    _stop_between_batches(query)
+                    break
+            self._reporter.look(query)
+        except Exception as error:
+            self._reporter.look(query)
+            raise _explained(error, self._settings, self._folder) from error
+        finally:
+            query.stop()
+
+    def _start(self, spark: SparkSession, totals: Totals | None) -> StreamingQuery:
+        frame, function = self._source(spark, totals)
+        checkpoint = f"{self._settings.lake.replace('s3://', 's3a://', 1)}/{self._folder}/spark"
+        writer = frame.writeStream.queryName(f"soundlake {self._options.source}").foreachBatch(function)
+        writer = writer.option("checkpointLocation", checkpoint)
+        if self._options.once:
+            writer = writer.trigger(availableNow=True)
+        else:
+            writer = writer.trigger(processingTime=f"{self._options.trigger_seconds} seconds")
+        return writer.start()
+
+    def _source(self, spark: SparkSession, totals: Totals | None) -> tuple[DataFrame, Callable]:
+        if self._options.source == FILES:
+            from lakehouse.stream.files import FileBatches, new_files
+
+            function = FileBatches(self._settings, self._clocks(), totals, self._reporter.batch_done)
+            return new_files(spark, self._settings, self._options.per_batch), function
+        from lakehouse.stream.batch import RecordBatches
+        from lakehouse.stream.dead_letters import DeadLetters
+
+        servers = self._settings.kafka_servers
+        topics = Topics(self._settings.kafka_topic_prefix)
+        partitions = ensure_topics(servers, topics)
+        letters = DeadLetters(servers, topics.dead_letter)
+        app_id = _app_id(self._storage, self._folder)
+        function = RecordBatches(self._settings, app_id, self._clocks(), letters, totals, self._reporter.batch_done)
+        return self._records(spark, partitions), function
+
+    def _records(self, spark: SparkSession, partitions: dict[str, int]) -> DataFrame:
+        from lakehouse.stream.offsets import starting_offsets
+
+        known = any(True for _ in self._storage.list(f"{self._folder}/spark/offsets"))
+        reader = spark.readStream.format("kafka")
+        reader = reader.option("kafka.bootstrap.servers", self._settings.kafka_servers)
+        reader = reader.option("subscribe", ",".join(sorted(partitions)))
+        reader = reader.option("startingOffsets", "earliest" if known else starting_offsets(self._settings, partitions))
+        reader = reader.option("maxOffsetsPerTrigger", self._options.per_batch).option("failOnDataLoss", "true")
+        # a broker that is away is noticed, and waited for by us, before Spark's tasks give up
+        reader = reader.option("kafka.request.timeout.ms", 15_000).option("kafka.default.api.timeout.ms", 20_000)
+        return reader.option("kafkaConsumer.pollTimeoutMs", 60_000).load()
+
+
+def _stop_between_batches(query: StreamingQuery) -> None:
+    """A batch under way is given time to end; one that is cut off runs again at the next start."""
+    deadline = time.monotonic() + _STOP_SECONDS
+    while query.isActive and query.status["isTriggerActive"] and time.monotonic() < deadline:
+        time.sleep(0.05)
+    query.stop()
+
+
+def _app_id(storage: Storage, folder: str) -> str:
+    """The name under which Delta counts this checkpoint's batches: made with the checkpoint, gone with it."""
+    path = f"{folder}/stream.json"
+    if storage.exists(path):
+        with storage.open_read(path) as stream:
+            return json.load(stream)["app_id"]
+    app_id = f"soundlake/{folder.rpartition('/')[2]}/{uuid.uuid4().hex}"
+    storage.write_atomic(path, json.dumps({"app_id": app_id}).encode())
+    return app_id
+
+
+def _explained(error: Exception, settings: Settings, folder: str) -> Exception:
+    text = str(error)
+    if is_data_lost(text):
+        return StreamError(
+            "the broker deleted records before they were read (retention), or the topic was made again. What bronze "
+            f"has stays. To go on with what the broker has now, remove {settings.lake}/{folder} and start again: "
+            "the stream then begins behind the last record in bronze that the broker still has"
+        )
+    if is_broker_away(text):
+        return BrokerUnreachable(f"no Kafka broker answers at {settings.kafka_servers}")
+    return error
