@@ -6,7 +6,7 @@ from assets.describe import PARTITIONS, days_of, key_of
 from lakehouse.contract import Table
 from lakehouse.lake import Lake
 from lakehouse.quality import BLOCKING, properties_of, validate
-from lakehouse.tables import bronze, gold, silver
+from lakehouse.tables import bronze, features, gold, silver
 
 QUARANTINE_SHARE = 0.01
 """More bad lines than this share of all lines is worth a warning even when every one of them has a reason."""
@@ -67,9 +67,13 @@ def quarantine_share(lake: dg.ResourceParam[Lake]) -> dg.AssetCheckResult:
     )
 
 
-_PARTITIONED = (bronze.EVENTS, silver.LISTENS, silver.FEEDBACK)
+_PARTITIONED = (bronze.EVENTS, silver.LISTENS, silver.FEEDBACK, silver.ADS)
 CHECKS = [
     *(checks_of(table, partitioned=True) for table in _PARTITIONED),
-    *(checks_of(table, partitioned=False) for table in (*silver.TABLES, *gold.TABLES) if table not in _PARTITIONED),
+    *(
+        checks_of(table, partitioned=False)
+        for table in (*silver.TABLES, *gold.TABLES, *features.TABLES)
+        if table not in _PARTITIONED
+    ),
     quarantine_share,
 ]

@@ -4,6 +4,7 @@ import dagster as dg
 from pyspark.sql import DataFrame
 
 from assets.describe import asset_arguments, days_of, key_of
+from lakehouse.refine import ads as refine_ads
 from lakehouse.refine import catalogue as refine_catalogue
 from lakehouse.refine import events as refine_events
 from lakehouse.refine import sessions as refine_sessions
@@ -22,6 +23,11 @@ def listens(context: dg.AssetExecutionContext, events: DataFrame) -> DataFrame:
 @dg.asset(**asset_arguments(s.FEEDBACK, partitioned=True), ins={"events": dg.AssetIn(key_of(b.EVENTS))})
 def feedback(events: DataFrame) -> DataFrame:
     return refine_events.feedback(events)
+
+
+@dg.asset(**asset_arguments(s.ADS, partitioned=True), ins={"events": dg.AssetIn(key_of(b.EVENTS))})
+def ads(events: DataFrame) -> DataFrame:
+    return refine_ads.ads(events)
 
 
 @dg.asset(**asset_arguments(s.SESSIONS), ins={"listens": dg.AssetIn(key_of(s.LISTENS))})

@@ -6,7 +6,9 @@ import dagster as dg
 
 from assets.describe import PARTITIONS
 
-_FACTS = dg.AssetSelection.groups("bronze") | dg.AssetSelection.assets("silver/listens", "silver/feedback")
+_FACTS = dg.AssetSelection.groups("bronze") | dg.AssetSelection.assets(
+    "silver/listens", "silver/feedback", "silver/ads"
+)
 _LEARN = dg.AssetSelection.groups("models")
 _SERVE = dg.AssetSelection.groups("serving")
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dagster as dg
 
 import assets.bronze
+import assets.features
 import assets.gold
 import assets.models
 import assets.serving
@@ -18,6 +19,7 @@ from orchestration.sensors import SENSORS
 defs = dg.Definitions(
     assets=[
         assets.bronze.raw_dumps,
+        *assets.features.FEATURE_ASSETS,
         *dg.load_assets_from_modules([assets.bronze, assets.silver, assets.gold, assets.models, assets.serving]),
     ],
     asset_checks=[*CHECKS, assets.serving.quality_gate, assets.serving.infra_gate],

@@ -10,13 +10,13 @@ from assets.describe import key_of
 from lakehouse import delta_log
 from lakehouse.settings import Settings
 from lakehouse.tables.bronze import EVENTS, FILES
-from lakehouse.tables.silver import FEEDBACK, LISTENS
+from lakehouse.tables.silver import ADS, FEEDBACK, LISTENS
 from orchestration.runner import RANGE_END, RANGE_START
 
 if TYPE_CHECKING:
     from dagster import AssetCheckKey, AssetKey, DagsterInstance, Definitions
 
-_FACTS = (LISTENS, FEEDBACK)
+_FACTS = (LISTENS, FEEDBACK, ADS)
 _PAGE = 1000
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from lakehouse.tables.silver import ACOUSTIC
+from lakehouse.acoustic import ACOUSTIC
 
 if TYPE_CHECKING:
     from pyspark.sql import DataFrame

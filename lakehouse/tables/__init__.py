@@ -5,9 +5,9 @@ from __future__ import annotations
 import difflib
 
 from lakehouse.contract import Table
-from lakehouse.tables import bronze, gold, silver
+from lakehouse.tables import bronze, features, gold, silver
 
-TABLES: dict[str, Table] = {t.name: t for t in (*bronze.TABLES, *silver.TABLES, *gold.TABLES)}
+TABLES: dict[str, Table] = {t.name: t for t in (*bronze.TABLES, *silver.TABLES, *gold.TABLES, *features.TABLES)}
 
 
 def get_table(name: str) -> Table:

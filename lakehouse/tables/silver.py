@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from lakehouse.acoustic import ACOUSTIC
 from lakehouse.contract import Column, Sensitivity, Table, Write, between, one_of
 from lakehouse.events import DAY_MS
 
@@ -18,17 +19,6 @@ TRACK_NAMES = (
     Column("subgenre", "string", "genre one level below"),
 )
 
-ACOUSTIC: dict[str, tuple[float, float, str]] = {
-    "danceability": (0, 1, "how fit for dancing"),
-    "energy": (0, 1, "intensity"),
-    "speechiness": (0, 1, "share of spoken words"),
-    "acousticness": (0, 1, "confidence that it is acoustic"),
-    "instrumentalness": (0, 1, "confidence that nobody sings"),
-    "liveness": (0, 1, "confidence that it is a live recording"),
-    "valence": (0, 1, "musical positiveness"),
-    "loudness": (-80, 10, "loudness, dB"),
-    "tempo": (0, 400, "tempo, BPM"),
-}
 ACOUSTIC_COLUMNS = tuple(
     Column(name, "double", text, check=between(low, high)) for name, (low, high, text) in ACOUSTIC.items()
 )
@@ -96,6 +86,45 @@ FEEDBACK = Table(
         Column("occurred_at", "timestamp", "when, UTC", nullable=False),
         Column("event_date", "date", "UTC day of occurred_at", nullable=False),
         Column("received_at", "timestamp", "when it was received, UTC", nullable=False),
+    ),
+    key=("event_id",),
+    write=Write.MERGE,
+    newest_by="received_at",
+    partition_by=("event_date",),
+    retention_days=400,
+)
+
+ADS = Table(
+    "silver.ads",
+    "One row per ad event: a request for an ad, an impression, and what the listener made of it.",
+    columns=(
+        Column("event_id", "string", "id of the event", nullable=False),
+        Column(
+            "event_type",
+            "string",
+            "what happened",
+            False,
+            check=one_of("ad_request", "ad_impression", "ad_complete", "ad_skip", "ad_click"),
+        ),
+        USER_KEY,
+        Column("ad_id", "string", "ad, null for a request"),
+        Column("campaign_id", "string", "its campaign"),
+        Column("ad_break_id", "string", "break that it was asked for"),
+        Column("placement", "string", "where in the app"),
+        Column("position_ms", "bigint", "milliseconds into the ad", check=between(0, DAY_MS)),
+        Column("propensity", "double", "probability with which the policy chose this", False, check=between(0, 1)),
+        Column("policy", "string", "policy that chose", nullable=False),
+        Column("policy_version", "string", "its version", nullable=False),
+        Column("occurred_at", "timestamp", "when, UTC", nullable=False),
+        Column("event_date", "date", "UTC day of occurred_at", nullable=False),
+        Column("received_at", "timestamp", "when it was received, UTC", nullable=False),
+        CLOCK,
+        Column("local_hour", "int", "hour at the listener's place; null if synthetic", check=between(0, 23)),
+        Column("local_weekday", "int", "1 = Monday … 7 = Sunday there; null if synthetic", check=between(1, 7)),
+        Column("session_id", "string", "session as the client saw it"),
+        Column("device_type", "string", "phone, desktop, speaker, …"),
+        Column("country", "string", "ISO 3166 code", sensitivity=PERSONAL),
+        Column("activity", "string", "what the listener was doing", sensitivity=PERSONAL),
     ),
     key=("event_id",),
     write=Write.MERGE,
@@ -172,4 +201,4 @@ USERS = Table(
     write=Write.REPLACE,
 )
 
-TABLES = (LISTENS, FEEDBACK, SESSIONS, TRACKS, ARTISTS, USERS)
+TABLES = (LISTENS, FEEDBACK, ADS, SESSIONS, TRACKS, ARTISTS, USERS)

@@ -10,6 +10,7 @@ import pytest
 from raw_zone import DAY
 
 from assets.describe import PARTITIONS, column_schema, key_of
+from lakehouse.features.views import VIEWS
 from lakehouse.tables import TABLES
 from orchestration.definitions import defs
 
@@ -22,6 +23,7 @@ GRAPH = {
     "bronze/files": {"raw/dumps"},
     "silver/listens": {"bronze/events"},
     "silver/feedback": {"bronze/events"},
+    "silver/ads": {"bronze/events"},
     "silver/sessions": {"silver/listens"},
     "silver/tracks": {"bronze/catalogue", "silver/listens"},
     "silver/artists": {"bronze/catalogue", "silver/tracks"},
@@ -30,6 +32,10 @@ GRAPH = {
     "gold/sequences": {"silver/listens"},
     "gold/user_features": {"silver/listens", "silver/feedback", "silver/sessions", "silver/tracks"},
     "gold/track_features": {"silver/listens", "silver/feedback", "silver/tracks"},
+    **{
+        f"gold/{view.name}": {"silver/listens", "silver/tracks", *(s.replace(".", "/") for s in view.sources)}
+        for view in VIEWS
+    },
     "models/candidate": {"gold/sequences", "gold/track_features"},
     "models/champion": {"models/candidate"},
     "serving/exported_model": {"models/champion"},
@@ -42,6 +48,7 @@ PARTITIONED = {
     "bronze/files",
     "silver/listens",
     "silver/feedback",
+    "silver/ads",
 }
 JOBS = {
     "ingest": PARTITIONED,
