@@ -3,7 +3,7 @@
 1. good records to bronze.events, one append that Delta takes once a batch number (txnAppId, txnVersion);
 2. bad ones to bronze.quarantine, merged by topic, partition and offset, and to the dead-letter topic;
 3. running totals to the online store, from state that is keyed by event id;
-4. silver.listens and silver.feedback, merged by event id;
+4. silver.listens, silver.feedback and silver.ads, merged by event id;
 5. the stream's clock. Then Spark notes that the batch is done.
 """
 
@@ -19,7 +19,7 @@ from lakehouse.stream import totals
 from lakehouse.stream.clock import ClockLog
 from lakehouse.stream.dead_letters import DeadLetter, DeadLetters
 from lakehouse.stream.records import coordinates, parse_records
-from lakehouse.stream.refine import has_feedback, refine_feedback, refine_listens, touched_plays
+from lakehouse.stream.refine import refine_acts, refine_listens, touched_plays
 from lakehouse.stream.stats import BatchStats
 from lakehouse.stream.totals import Totals
 from lakehouse.tables.bronze import EVENTS, QUARANTINE
@@ -121,8 +121,8 @@ class RecordBatches:
         if not stats.good:
             return
         refine_listens(lake, touched_plays(good), stats.landed[0])
-        if has_feedback(good):
-            refine_feedback(lake, parsed.where("reason IS NULL"))
+        kinds = good["event_type"].unique().to_pylist()
+        refine_acts(lake, kinds, lambda: parsed.where("reason IS NULL"))
 
 
 def _summary(parsed: DataFrame) -> pa.Table:

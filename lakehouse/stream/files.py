@@ -17,7 +17,7 @@ from lakehouse.settings import Settings
 from lakehouse.storage import Storage, storage_for
 from lakehouse.stream import totals
 from lakehouse.stream.clock import ClockLog
-from lakehouse.stream.refine import has_feedback, refine_feedback, refine_listens, touched_plays
+from lakehouse.stream.refine import refine_acts, refine_listens, touched_plays
 from lakehouse.stream.stats import BatchStats
 from lakehouse.stream.totals import Totals
 from lakehouse.tables.bronze import EVENTS, FILES, QUARANTINE
@@ -113,10 +113,13 @@ class FileBatches:
         if not stats.good:
             return
         refine_listens(lake, touched_plays(events), stats.landed[0])
-        if has_feedback(events):
-            rows = lake.read(EVENTS, (stats.landed[0], stats.landed[-1]))
-            paths = lake.spark.createDataFrame([(f.file.path,) for f in files], "source_file string")
-            refine_feedback(lake, rows.join(F.broadcast(paths), "source_file", "left_semi"))
+        days, paths = (stats.landed[0], stats.landed[-1]), [(f.file.path,) for f in files]
+
+        def rows() -> DataFrame:
+            ours = lake.spark.createDataFrame(paths, "source_file string")
+            return lake.read(EVENTS, days).join(F.broadcast(ours), "source_file", "left_semi")
+
+        refine_acts(lake, events["event_type"].unique().to_pylist(), rows)
 
 
 def find(storage: Storage, paths: Iterable[str]) -> list[Found]:

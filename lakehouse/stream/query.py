@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from lakehouse.stream.totals import Totals
 
 KAFKA, FILES = "kafka", "files"
-_POLL_SECONDS = 0.2
+_POLL_SECONDS = 0.5
 _STOP_SECONDS = 60
 _FIRST_WAIT, _LONGEST_WAIT = 1.0, 30.0
 
@@ -38,8 +38,9 @@ class StreamOptions:
     """How to run a stream.
 
     ``source``: "kafka" or "files"; ``once``: end when what is there now is done; ``max_per_batch``: records (or files)
-    of a micro-batch at most; ``trigger_seconds``: from one batch to the next at least; ``run_seconds``: end after so long;
-    ``patience_seconds``: how long a broker may be away; ``delay``: of the watermark; ``online``: keep running totals.
+    of a micro-batch at most; ``trigger_seconds``: from one batch to the next at least; ``run_seconds``: end after
+    so long; ``patience_seconds``: how long a broker may be away; ``delay``: of the watermark; ``online``: keep the
+    running totals.
     """
 
     source: str = KAFKA

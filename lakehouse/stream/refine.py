@@ -1,19 +1,24 @@
-"""Silver of one micro-batch: the listens that its plays and skips make or change, and its feedback."""
+"""Silver of one micro-batch: the listens that its plays and skips make or change, its feedback and its ads."""
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterable
 from datetime import date, timedelta
 from typing import TYPE_CHECKING
 
 from lakehouse.commits import retry_conflicts
 from lakehouse.lake import Lake
 from lakehouse.refine import events as refine_events
+from lakehouse.refine.ads import AD_EVENTS, ads
 from lakehouse.tables.bronze import EVENTS
-from lakehouse.tables.silver import FEEDBACK, LISTENS
+from lakehouse.tables.silver import ADS, FEEDBACK, LISTENS
 
 if TYPE_CHECKING:
     import pyarrow as pa
     from pyspark.sql import DataFrame
+
+
+_ACTS = ((FEEDBACK, refine_events.FEEDBACK_ACTIONS, refine_events.feedback), (ADS, AD_EVENTS, ads))
 
 
 def touched_plays(events: pa.Table) -> pa.Array:
@@ -24,14 +29,6 @@ def touched_plays(events: pa.Table) -> pa.Array:
     plays = events.filter(pc.equal(events["event_type"], "play"))["event_id"]
     skipped = events.filter(pc.equal(events["event_type"], "skip"))["play_event_id"]
     return pc.unique(pa.chunked_array([*plays.chunks, *skipped.chunks], pa.string()))
-
-
-def has_feedback(events: pa.Table) -> bool:
-    import pyarrow as pa
-    import pyarrow.compute as pc
-
-    actions = pa.array(refine_events.FEEDBACK_ACTIONS, pa.string())
-    return bool(pc.any(pc.is_in(events["event_type"], actions)).as_py())
 
 
 def refine_listens(lake: Lake, plays: pa.Array, first_landed: date) -> None:
@@ -59,6 +56,9 @@ def refine_listens(lake: Lake, plays: pa.Array, first_landed: date) -> None:
     retry_conflicts(write, LISTENS.name)
 
 
-def refine_feedback(lake: Lake, events: DataFrame) -> None:
-    """Write the feedback among ``events`` of bronze."""
-    retry_conflicts(lambda: lake.write(FEEDBACK, refine_events.feedback(events)), FEEDBACK.name)
+def refine_acts(lake: Lake, kinds: Iterable[str], events: Callable[[], DataFrame]) -> None:
+    """Write the facts that are made from one event each; ``events`` gives bronze rows, ``kinds`` are their types."""
+    kinds = set(kinds)
+    for table, types, refine in _ACTS:
+        if kinds.intersection(types):
+            retry_conflicts(lambda table=table, refine=refine: lake.write(table, refine(events())), table.name)
