@@ -11,6 +11,7 @@ _FACTS = dg.AssetSelection.groups("bronze") | dg.AssetSelection.assets(
 )
 _LEARN = dg.AssetSelection.groups("models")
 _SERVE = dg.AssetSelection.groups("serving")
+_TABLES = (dg.AssetSelection.groups("silver", "gold") - _FACTS) | dg.AssetSelection.groups("online")
 
 ingest = dg.define_asset_job(
     "ingest",
@@ -20,8 +21,8 @@ ingest = dg.define_asset_job(
 )
 refresh = dg.define_asset_job(
     "refresh",
-    selection=dg.AssetSelection.groups("silver", "gold") - _FACTS,
-    description="Entities, sessions and gold from all facts.",
+    selection=_TABLES,
+    description="Entities, sessions and gold from all facts, and the online store.",
 )
 train = dg.define_asset_job(
     "train", selection=_LEARN, description="Train, compare with the baselines and with the champion, promote or refuse."
@@ -31,7 +32,7 @@ publish = dg.define_asset_job(
 )
 nightly = dg.define_asset_job(
     "nightly",
-    selection=(dg.AssetSelection.groups("silver", "gold") - _FACTS) | _LEARN | _SERVE,
+    selection=_TABLES | _LEARN | _SERVE,
     description="Everything after the facts: refresh, train, publish.",
 )
 

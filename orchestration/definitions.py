@@ -8,6 +8,7 @@ import assets.bronze
 import assets.features
 import assets.gold
 import assets.models
+import assets.online
 import assets.serving
 import assets.silver
 from assets.checks import CHECKS
@@ -20,9 +21,11 @@ defs = dg.Definitions(
     assets=[
         assets.bronze.raw_dumps,
         *assets.features.FEATURE_ASSETS,
-        *dg.load_assets_from_modules([assets.bronze, assets.silver, assets.gold, assets.models, assets.serving]),
+        *dg.load_assets_from_modules(
+            [assets.bronze, assets.silver, assets.gold, assets.models, assets.online, assets.serving]
+        ),
     ],
-    asset_checks=[*CHECKS, assets.serving.quality_gate, assets.serving.infra_gate],
+    asset_checks=[*CHECKS, assets.serving.quality_gate, assets.serving.infra_gate, assets.online.agrees_with_delta],
     jobs=JOBS,
     schedules=SCHEDULES,
     sensors=SENSORS,

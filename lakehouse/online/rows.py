@@ -11,7 +11,7 @@ from __future__ import annotations
 import hashlib
 import json
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from functools import cached_property
@@ -105,9 +105,21 @@ class RowSchema:
         """What each position of ``Row.vector`` is: the field, with [index] where it has several numbers."""
         return [f.name if f.size == 1 else f"{f.name}[{i}]" for f in self.fields if f.numeric for i in range(f.size)]
 
+    @classmethod
+    def of(cls, view: str, described: Iterable[Sequence[Any]]) -> RowSchema:
+        """The schema that ``describe`` told of; without a time to live."""
+        fields = [
+            Field(name, kind, size, int(text) if kind == "int64" else float(text))
+            for name, kind, size, text in described
+        ]
+        return cls(view, tuple(fields))
+
     def describe(self) -> list[list[Any]]:
-        """The fields as JSON."""
-        return [[f.name, f.kind, f.size, repr(f.default)] for f in self.fields]
+        """The fields as JSON; a default is normalised, so that 0 and 0.0 are one schema."""
+        return [
+            [f.name, f.kind, f.size, repr(int(f.default) if f.kind == "int64" else float(f.default))]
+            for f in self.fields
+        ]
 
     def difference(self, described: Iterable[Iterable[Any]]) -> str:
         """What sets these fields apart from ``described`` ones, for messages."""

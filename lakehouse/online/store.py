@@ -17,7 +17,7 @@ from dataclasses import asdict, dataclass, field
 from datetime import datetime
 from typing import Any, Self
 
-from lakehouse.online.rows import Row, RowSchema, SchemaMismatch
+from lakehouse.online.rows import Row, RowSchema, SchemaMismatch, from_microseconds
 from lakehouse.settings import Settings
 
 
@@ -45,6 +45,11 @@ class Source:
     table_id: str | None = None
     delta_version: int | None = None
     as_of_us: int = 0
+
+    @property
+    def as_of(self) -> datetime:
+        """No row of the table speaks of a later moment."""
+        return from_microseconds(self.as_of_us)
 
 
 @dataclass(frozen=True)

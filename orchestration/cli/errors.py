@@ -5,8 +5,11 @@ from __future__ import annotations
 from lakehouse.arrow import TableMissing
 from lakehouse.ingest_days import DayOutOfRange
 from lakehouse.jars import JarError
+from lakehouse.online.rows import RowError
+from lakehouse.online.store import OnlineStoreError
 from lakehouse.sources.base import SourceError
 from lakehouse.spark import JavaError
+from lakehouse.stream.errors import StreamError
 from serving.batch import NothingServed
 from serving.config import ConfigError
 from serving.errors import ModelServerError
@@ -27,6 +30,9 @@ EXPECTED = (
     DayOutOfRange,
     ConfigError,
     NothingServed,
+    RowError,
+    OnlineStoreError,
+    StreamError,
     ModelServerError,
     ServerStartError,
     PublishError,

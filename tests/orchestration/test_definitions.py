@@ -11,6 +11,7 @@ from raw_zone import DAY
 
 from assets.describe import PARTITIONS, column_schema, key_of
 from lakehouse.features.views import VIEWS
+from lakehouse.online.views import VIEWS as ONLINE
 from lakehouse.tables import TABLES
 from orchestration.definitions import defs
 
@@ -36,6 +37,7 @@ GRAPH = {
         f"gold/{view.name}": {"silver/listens", "silver/tracks", *(s.replace(".", "/") for s in view.sources)}
         for view in VIEWS
     },
+    "online/store": {key_of(view.table).to_user_string() for view in ONLINE.values()},
     "models/candidate": {"gold/sequences", "gold/track_features"},
     "models/champion": {"models/candidate"},
     "serving/exported_model": {"models/champion"},
@@ -52,7 +54,7 @@ PARTITIONED = {
 }
 JOBS = {
     "ingest": PARTITIONED,
-    "refresh": {k for k in GRAPH if k.startswith(("silver/", "gold/"))} - PARTITIONED,
+    "refresh": {k for k in GRAPH if k.startswith(("silver/", "gold/", "online/"))} - PARTITIONED,
     "train": {"models/candidate", "models/champion"},
     "publish": {"serving/exported_model", "serving/served_version"},
 }
@@ -120,7 +122,7 @@ def test_checks_of_every_table_and_which_of_them_block(graph):
     assert by_asset["serving/exported_model"] == {"quality_gate", "infra_gate"}
     assert by_asset["gold/track_features"] == {"not_empty", "complete", "unique_key", "valid_values"}
     assert all({"complete", "unique_key"} <= by_asset[table] for table in tables)
-    assert names(key.asset_key for key in graph.asset_check_keys - blocking) == {"bronze/quarantine"}
+    assert names(key.asset_key for key in graph.asset_check_keys - blocking) == {"bronze/quarantine", "online/store"}
 
 
 @pytest.mark.parametrize("name", JOBS)

@@ -6,8 +6,7 @@ from datetime import timedelta
 
 import pytest
 from deltalake import DeltaTable
-from taste_table import TABLE, VIEW, append_rows, delete_rows, merge_rows, replace_table
-from taste_view import NOON, TASTE
+from taste import NOON, TABLE, TASTE, VIEW, append_rows, delete_rows, merge_rows, replace_table
 
 from lakehouse import delta_log
 from lakehouse.arrow import TableMissing

@@ -6,7 +6,7 @@ from datetime import timedelta
 
 import numpy as np
 import pytest
-from taste_view import NOON, TASTE
+from taste import NOON, TASTE
 
 from lakehouse.online.rows import Field, RowError, RowSchema, SchemaMismatch, microseconds
 from lakehouse.online.store import LoadSuperseded, OnlineStoreError, Source, StoreUnavailable, Written

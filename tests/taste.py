@@ -1,4 +1,4 @@
-"""The table behind the view of the tests, written without Spark."""
+"""A small table with a field of every kind and its view, for tests of the online store; written without Spark."""
 
 from __future__ import annotations
 
@@ -7,13 +7,24 @@ from datetime import UTC, datetime
 
 import pyarrow as pa
 from deltalake import DeltaTable, write_deltalake
-from taste_view import TASTE
 
 from lakehouse import delta_log
 from lakehouse.contract import Column, Table, Write
+from lakehouse.online.rows import Field, RowSchema
 from lakehouse.online.views import View
 from lakehouse.settings import Settings
 
+NOON = datetime(2026, 3, 1, 12, tzinfo=UTC)
+TASTE = RowSchema(
+    "taste",
+    (
+        Field("plays", "int64"),
+        Field("genres", "float32", size=3, default=0.25),
+        Field("skip_rate", "float64", default=-1),
+        Field("last_at", "timestamp"),
+        Field("recent", "ids", size=5),
+    ),
+)
 TABLE = Table(
     "gold.taste",
     "What a listener likes.",
