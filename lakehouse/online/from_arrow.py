@@ -7,9 +7,10 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from lakehouse.features.declare import KEY_SEPARATOR
 from lakehouse.online.codec import NULL_TIME
 from lakehouse.online.rows import Field
-from lakehouse.online.views import KEY_SEPARATOR, View
+from lakehouse.online.views import View
 
 if TYPE_CHECKING:
     import pyarrow as pa

@@ -10,11 +10,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from lakehouse.contract import Column, Table
+from lakehouse.features.views import VIEWS as FEATURE_VIEWS
 from lakehouse.online.rows import Field, RowError, RowSchema
 from lakehouse.tables import gold
-
-KEY_SEPARATOR = "\x1f"
-"""Between the parts of a key of several columns."""
+from lakehouse.tables.features import FEATURE_TABLES
 
 _KINDS = {
     "bigint": "int64",
@@ -71,7 +70,14 @@ def _field(table: Table, column: Column, default: float | None) -> Field:
     return Field(column.name, kind, default=default)
 
 
-VIEWS: dict[str, View] = {v.name: v for v in (view_of(gold.USER_FEATURES), view_of(gold.TRACK_FEATURES))}
+VIEWS: dict[str, View] = {
+    view.name: view
+    for view in (
+        view_of(gold.USER_FEATURES),
+        view_of(gold.TRACK_FEATURES),
+        *(View(v.row_schema(), FEATURE_TABLES[v.name], as_of="as_of") for v in FEATURE_VIEWS),
+    )
+}
 
 
 def get_view(name: str) -> View:

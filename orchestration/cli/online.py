@@ -46,9 +46,10 @@ def features(
         found = 0
         for info in infos:
             for candidate in (key, _pseudonym(settings, key)):
-                row = store.get(schema_of(info), candidate)
+                schema = schema_of(info)
+                row = store.get(schema, candidate)
                 if row.found:
-                    _print_row(info, row)
+                    _print_row(info, store.get(schema, candidate, now=row.as_of), row.expired)
                     found += 1
                     break
         console.print(f"{found} of {len(infos)} views know {escape(key)}; others answer the declared defaults")
@@ -67,8 +68,8 @@ def schema_of(info: ViewInfo) -> Any:
     return RowSchema.of(info.view, info.fields)
 
 
-def _print_row(info: ViewInfo, row: Row) -> None:
-    state = "[yellow]expired, so that readers get the defaults[/]" if row.expired else "[green]served[/]"
+def _print_row(info: ViewInfo, row: Row, expired: bool) -> None:
+    state = "[yellow]expired: readers get the defaults[/]" if expired else "[green]served[/]"
     console.print(f"[bold]{info.view}[/] version {info.version}, as of {row.as_of:%Y-%m-%d %H:%M:%S} UTC, {state}")
     grid = Grid(box=None, pad_edge=False, show_header=False)
     for name, value in row.values.items():
