@@ -10,8 +10,7 @@ from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING
 
 from lakehouse import arrow
-from lakehouse.commits import retry_conflicts
-from lakehouse.ingest import Found, IngestResult, as_dump, load, read_ledger
+from lakehouse.ingest import Found, as_dump, ingest_files
 from lakehouse.lake import Lake
 from lakehouse.settings import Settings
 from lakehouse.storage import Storage, storage_for
@@ -20,7 +19,7 @@ from lakehouse.stream.clock import ClockLog
 from lakehouse.stream.refine import refine_acts, refine_listens, touched_plays
 from lakehouse.stream.stats import BatchStats
 from lakehouse.stream.totals import Totals
-from lakehouse.tables.bronze import EVENTS, FILES, QUARANTINE
+from lakehouse.tables.bronze import EVENTS
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -64,7 +63,7 @@ class FileBatches:
         lake = self._lake
         files = find(self._storage, (self._below_lake(row.path) for row in paths.collect()))
         with stats.timed("bronze"):
-            result = self._load(lake, files)
+            result = ingest_files(lake, files)
         events = self._events(files)
         stats.count(events, events["received_at"], self._clocks.before(batch))
         stats.bad, stats.records = result.bad, events.num_rows + result.bad
@@ -79,21 +78,6 @@ class FileBatches:
     def _below_lake(self, path: str) -> str:
         base = self._settings.lake.replace("s3://", "s3a://", 1)
         return path.partition(f"{base}/")[2]
-
-    def _load(self, lake: Lake, files: list[Found]) -> IngestResult:
-        """Those that nobody has read yet into bronze."""
-
-        def attempt() -> IngestResult:
-            ledger = read_ledger(self._settings)
-            todo = [f for f in files if ledger.get(f.file.path) != f.version]
-            result = IngestResult(files=len(todo))
-            if todo:
-                load(lake, todo, result)
-            return result
-
-        for table in (EVENTS, QUARANTINE, FILES):
-            lake.ensure(table)
-        return retry_conflicts(attempt, EVENTS.name)
 
     def _events(self, files: list[Found]) -> pa.Table:
         """What bronze has of ``files``, whoever brought it there."""

@@ -7,7 +7,7 @@ from datetime import date, timedelta
 from typing import TYPE_CHECKING
 
 from lakehouse.commits import retry_conflicts
-from lakehouse.lake import Lake
+from lakehouse.lake import Lake, newest
 from lakehouse.refine import events as refine_events
 from lakehouse.refine.ads import AD_EVENTS, ads
 from lakehouse.tables.bronze import EVENTS
@@ -51,9 +51,32 @@ def refine_listens(lake: Lake, plays: pa.Array, first_landed: date) -> None:
             F.col("event_type") == "skip", F.col("payload.play_event_id")
         )
         events = events.join(F.broadcast(ids), play == F.col("touched"), "left_semi")
-        lake.write(LISTENS, refine_events.listens(events, F.lit(True)))
+        _merge(lake, refine_events.listens(events, F.lit(True)))
 
+    lake.ensure(LISTENS)
     retry_conflicts(write, LISTENS.name)
+
+
+def _merge(lake: Lake, listens: DataFrame) -> None:
+    """Merge by event id, the latest ``received_at`` wins.
+
+    Of one moment the row that is made now wins: it knows all that bronze has, also a skip that came in a later batch
+    than its play and bears no later time.
+    """
+    from pyspark.sql import functions as F
+
+    rows = newest(lake.conform(LISTENS, listens), LISTENS.key, LISTENS.newest_by).persist()
+    try:
+        days = ", ".join(f"DATE'{row[0]}'" for row in rows.select("event_date").distinct().collect())
+        if not days:
+            return
+        same = F.expr(f"t.event_date IN ({days}) AND t.event_id = s.event_id")
+        known_more = "s.received_at = t.received_at AND NOT (s.ms_played <=> t.ms_played AND s.skipped <=> t.skipped)"
+        merge = lake.delta(LISTENS).alias("t").merge(rows.alias("s"), same)
+        merge = merge.whenMatchedUpdateAll(F.expr(f"s.received_at > t.received_at OR ({known_more})"))
+        merge.whenNotMatchedInsertAll().execute()
+    finally:
+        rows.unpersist()
 
 
 def refine_acts(lake: Lake, kinds: Iterable[str], events: Callable[[], DataFrame]) -> None:
