@@ -6,7 +6,6 @@ Spark does the data; these calls take milliseconds where Spark would plan a job.
 from __future__ import annotations
 
 import json
-import os
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
@@ -16,6 +15,9 @@ from lakehouse.settings import Settings
 
 if TYPE_CHECKING:
     import deltalake
+
+
+_RECENT = 100
 
 
 @dataclass(frozen=True)
@@ -34,11 +36,8 @@ def uri(settings: Settings, table: Table) -> str:
 
 
 def storage_options(settings: Settings) -> dict[str, str] | None:
-    """The usual AWS variables are read by deltalake itself; a plain-http endpoint has to be allowed."""
-    endpoint = os.environ.get("AWS_ENDPOINT_URL", "")
-    if settings.lake_is_local or not endpoint:
-        return None
-    return {"AWS_ENDPOINT_URL": endpoint, "AWS_ALLOW_HTTP": str(endpoint.startswith("http://")).lower()}
+    """How deltalake reaches the lake's bucket; credentials it finds by the usual AWS chain itself."""
+    return None if settings.lake_is_local else settings.s3.deltalake_options(settings.bucket)
 
 
 def open_table(settings: Settings, table: Table, version: int | None = None) -> deltalake.DeltaTable | None:
@@ -118,3 +117,9 @@ def last_metrics(settings: Settings, table: Table) -> dict[str, str]:
     """operationMetrics of the last commit."""
     delta = open_table(settings, table)
     return (delta.history(1)[0].get("operationMetrics") or {}) if delta is not None else {}
+
+
+def has_commit(settings: Settings, table: Table, user_metadata: str) -> bool:
+    """Is a commit with this userMetadata among the last ones?"""
+    delta = open_table(settings, table)
+    return delta is not None and any(entry.get("userMetadata") == user_metadata for entry in delta.history(_RECENT))

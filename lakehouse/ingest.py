@@ -16,7 +16,9 @@ from pyspark.accumulators import Accumulator, AccumulatorParam
 
 from lakehouse import arrow, delta_log
 from lakehouse.catalogue import ENTITIES
+from lakehouse.commits import retry_conflicts
 from lakehouse.contract import Table
+from lakehouse.day_locks import landing_days
 from lakehouse.ingest_days import DayOutOfRange, landing_day
 from lakehouse.lake import Lake
 from lakehouse.parse import parse, utc_now
@@ -115,13 +117,20 @@ def _not_in(ledger: dict[str, str], files: list[Found]) -> list[Found]:
 
 def ingest(lake: Lake, days: tuple[date, date]) -> IngestResult:
     """Bring every pending raw file that landed in ``days`` (both included) into bronze."""
-    ledger = read_ledger(lake.settings)
-    todo = _not_in(ledger, list_raw(lake.settings, days=days))
-    result = IngestResult(files=len(todo), changed_files=[f.file.path for f in todo if f.file.path in ledger])
+    return ingest_files(lake, list_raw(lake.settings, days=days))
+
+
+def ingest_files(lake: Lake, files: list[Found]) -> IngestResult:
+    """Bring those of ``files`` that nobody has read yet, as they lie there now, into bronze."""
     for table in (EVENTS, CATALOGUE, QUARANTINE, FILES):
         lake.ensure(table)
-    if todo:
-        load(lake, todo, result)
+    wanted = _not_in(read_ledger(lake.settings), files)
+    with landing_days(lake.settings, (f.file.landing_date for f in wanted)):
+        ledger = read_ledger(lake.settings)  # again: another ingest may have come to its end while this one waited
+        todo = _not_in(ledger, wanted)
+        result = IngestResult(files=len(todo), changed_files=[f.file.path for f in todo if f.file.path in ledger])
+        if todo:
+            load(lake, todo, result)
     return result
 
 
@@ -164,7 +173,7 @@ def load(lake: Lake, files: list[Found], result: IngestResult) -> None:
         if _is_known(lake, table, wanted, span):
             # after a kill, or when a file has changed: all rows of these files are replaced, in the same one commit
             writer = writer.mode("overwrite").option("replaceWhere", _rows_of(wanted, span))
-        writer.save(lake.uri(table))
+        retry_conflicts(lambda writer=writer, table=table: writer.save(lake.uri(table)), table.name)
     _quarantine(lake, files, [f for f in files if counts.value[f.file.path][1]])
     _close(lake, files, counts.value, result)
 
@@ -271,8 +280,6 @@ def _quarantine(lake: Lake, files: list[Found], faulty: list[Found]) -> None:
 
 def _close(lake: Lake, files: list[Found], counts: dict[str, tuple[int, int]], result: IngestResult) -> None:
     """Write the ledger. It is the commit point of the whole: a file that is in it is never read again."""
-    import pyarrow as pa
-
     now = utc_now()
     rows = []
     for f in files:
@@ -281,7 +288,13 @@ def _close(lake: Lake, files: list[Found], counts: dict[str, tuple[int, int]], r
         result.bad += bad
         values = (f.file.path, f.file.entity, f.file.landing_date, f.size, f.version, good, bad, now)
         rows.append(dict(zip(FILES.column_names, values, strict=True)))
-    table = delta_log.open_table(lake.settings, FILES)
+    retry_conflicts(lambda: _merge_ledger(lake.settings, rows), FILES.name)
+
+
+def _merge_ledger(settings: Settings, rows: list[dict]) -> None:
+    import pyarrow as pa
+
+    table = delta_log.open_table(settings, FILES)
     source = pa.Table.from_pylist(rows, schema=pa.schema(table.schema().to_arrow()))
     (
         table.merge(source, "t.source_file = s.source_file", source_alias="s", target_alias="t")

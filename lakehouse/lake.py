@@ -5,12 +5,14 @@ Every write is idempotent: the same rows offered again, or offered again after a
 
 from __future__ import annotations
 
+import uuid
 from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import date
 from typing import TYPE_CHECKING
 
 from lakehouse import delta_log
+from lakehouse.commits import is_conflict, retry_conflicts
 from lakehouse.contract import Table, Write
 from lakehouse.delta_log import TableState
 from lakehouse.evolution import evolve
@@ -107,7 +109,8 @@ class Lake:
         frame.write.format("delta").mode("append").save(self.uri(table))
 
     def _replace(self, table: Table, frame: DataFrame) -> WriteResult:
-        frame.write.format("delta").mode("overwrite").save(self.uri(table))
+        writer = frame.write.format("delta").mode("overwrite")
+        retry_conflicts(lambda: writer.save(self.uri(table)), table.name)
         return self._result(table)
 
     def _append_once(self, table: Table, frame: DataFrame) -> WriteResult:
@@ -121,8 +124,7 @@ class Lake:
 
         Only partitions that some version of a row in ``frame`` lies in are looked at.
         """
-        if not self.state(table).rows:
-            self._append(table, newest(frame, table.key, table.newest_by))
+        if not self.state(table).rows and self._first_load(table, frame):
             return self._result(table)
         frame = frame.persist()
         try:
@@ -135,10 +137,26 @@ class Lake:
             if not (touched if partition is not None else frame.head(1)):
                 return WriteResult(self.state(table).version, changed=False)
             rows = newest(frame, table.key, table.newest_by)
-            self._merge_rows(table, rows, condition)
+            retry_conflicts(lambda: self._merge_rows(table, rows, condition), table.name)
             return self._result(table)
         finally:
             frame.unpersist()
+
+    def _first_load(self, table: Table, frame: DataFrame) -> bool:
+        """Append to the empty table; -> False if another writer was first and nothing was written.
+
+        Appends never conflict, so the commit takes a transaction id that only one writer of a table can have.
+        """
+        ours = uuid.uuid4().hex
+        writer = newest(frame, table.key, table.newest_by).write.format("delta").mode("append")
+        writer = writer.option("txnAppId", "soundlake-first-load").option("txnVersion", 1).option("userMetadata", ours)
+        try:
+            writer.save(self.uri(table))
+        except Exception as error:
+            if not is_conflict(error):
+                raise
+            return False
+        return delta_log.has_commit(self.settings, table, ours)
 
     def _merge_rows(self, table: Table, rows: DataFrame, condition: str) -> None:
         from pyspark.sql import functions as F

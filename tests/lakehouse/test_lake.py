@@ -145,3 +145,17 @@ def test_batches_are_bounded_and_versions_can_be_read(lake, monkeypatch):
     monkeypatch.setattr(arrow, "BATCH_ROWS", 2)
     assert [b.num_rows for b in arrow.batches(lake.settings, REPLACED, ["id"])] == [1]
     assert arrow.dataset(lake.settings, REPLACED, version).count_rows() == 5
+
+
+def test_a_first_load_gives_way_to_a_writer_that_was_faster(lake, monkeypatch):
+    """The other writer comes between the look at the empty table and the write."""
+    real = lake._first_load
+
+    def beaten(table, frame):
+        monkeypatch.undo()
+        write(lake, MERGED, row("a", 1, 0.1), row("b", 1, 0.1))
+        return real(table, frame)
+
+    monkeypatch.setattr(lake, "_first_load", beaten)
+    write(lake, MERGED, row("a", 2, 0.2), row("c", 2, 0.2))
+    assert content(lake, MERGED) == [("a", 2, 0.2, DAY), ("b", 1, 0.1, DAY), ("c", 2, 0.2, DAY)]
