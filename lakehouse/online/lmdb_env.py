@@ -118,11 +118,11 @@ class Environment:
     def _told(self, error: lmdb.Error) -> Exception:
         text = str(error)
         if isinstance(error, lmdb.DiskError) or any(
-            os.strerror(code) in text for code in (errno.ENOSPC, errno.EFBIG, errno.EDQUOT)
-        ):
+            os.strerror(code) in text for code in (errno.ENOSPC, errno.EFBIG, errno.EDQUOT, errno.EIO)
+        ):  # EIO is also what LMDB says of a write that the system cut short for want of room
             return StoreFull(
-                f"online store {self.path}: no room on its disk ({self.bytes / 1e6:,.1f} MB taken); what was served "
-                "before is served on. Free some room, then run `soundlake online materialise`"
+                f"online store {self.path}: no room on its disk ({self.bytes / 1e6:,.1f} MB taken; {text}); what was "
+                "served before is served on. Free some room, then run `soundlake online materialise`"
             )
         if isinstance(error, lmdb.ReadonlyError):
             return StoreUnavailable(f"online store {self.path}: this user may not write there")
