@@ -10,6 +10,7 @@ import pytest
 from pydantic import ValidationError
 
 from lakehouse.settings import Settings, get_settings, use_lake
+from lakehouse.storage_connection import S3Connection
 
 
 def test_state_lies_beside_a_local_lake_and_at_home_for_a_remote_one(tmp_path, monkeypatch):
@@ -76,3 +77,62 @@ def test_processes_that_race_for_the_key_get_the_same(tmp_path):
         process.join(60)
     assert len(keys) == 1
     assert [path.name for path in Path(tmp_path, "_soundlake").iterdir()] == ["pseudonym.key"]
+
+
+# ---------------------------------------------------------------------- S3
+def test_the_way_to_s3_follows_the_settings_and_then_the_usual_variables(monkeypatch):
+    assert Settings().s3 == S3Connection()
+    monkeypatch.setenv("AWS_ENDPOINT_URL", "http://aws:1/")
+    monkeypatch.setenv("AWS_REGION", "eu-west-1")
+    assert Settings().s3 == S3Connection("http://aws:1", "eu-west-1")
+    monkeypatch.setenv("AWS_ENDPOINT_URL_S3", "http://aws-s3:1")
+    assert Settings().s3_endpoint == "http://aws-s3:1"
+    monkeypatch.setenv("SOUNDLAKE_S3_ENDPOINT", "https://own:1")
+    monkeypatch.setenv("SOUNDLAKE_S3_PATH_STYLE", "false")
+    assert Settings().s3 == S3Connection("https://own:1", "eu-west-1", path_style=False)
+    assert Settings(s3_endpoint="http://given:1").s3_endpoint == "http://given:1"
+    monkeypatch.setenv("SOUNDLAKE_S3_ENDPOINT", "own:1")
+    with pytest.raises(ValidationError, match="'own:1' is no address of a server: write http://host:port"):
+        Settings()
+
+
+def test_every_client_is_told_the_same():
+    amazon, own = S3Connection(), S3Connection("http://host:7070")
+    assert amazon.client_arguments()["endpoint_url"] is None
+    assert not any("endpoint" in key for key in amazon.hadoop_options("b"))
+    assert "AWS_ENDPOINT_URL" not in amazon.deltalake_options("b")
+    assert own.client_config().s3["addressing_style"] == "path"
+    assert own.hadoop_options("b")["fs.s3a.bucket.b.endpoint"] == "http://host:7070"
+    assert own.hadoop_options("b")["fs.s3a.bucket.b.path.style.access"] == "true"
+    told = own.deltalake_options("b")
+    assert (told["AWS_ENDPOINT_URL"], told["AWS_ALLOW_HTTP"], told["AWS_CONDITIONAL_PUT"]) == (
+        "http://host:7070",
+        "true",
+        "etag",
+    )
+    in_host_name = S3Connection("https://host", path_style=False).deltalake_options("b")
+    assert (in_host_name["AWS_ENDPOINT_URL"], in_host_name["AWS_VIRTUAL_HOSTED_STYLE_REQUEST"]) == (
+        "https://b.host",
+        "true",
+    )
+
+
+def test_places_on_s3_reach_dagster_and_mlflow(tmp_path):
+    import yaml
+
+    from orchestration.home import instance_yaml
+
+    assert "compute_logs" not in yaml.safe_load(instance_yaml(Settings(lake=str(tmp_path))))
+    settings = Settings(
+        lake=str(tmp_path),
+        s3_endpoint="http://host:1",
+        compute_logs="s3://logs/of/soundlake",
+        mlflow_artifacts="s3://models/a/",
+    )
+    made = yaml.safe_load(instance_yaml(settings))
+    assert made["telemetry"] == {"enabled": False}
+    config = made["compute_logs"]["config"]
+    assert (config["bucket"], config["prefix"], config["endpoint_url"]) == ("logs", "of/soundlake", "http://host:1")
+    assert settings.artifact_root == "s3://models/a"
+    with pytest.raises(ValidationError, match="is not on S3: write s3://bucket/prefix"):
+        Settings(compute_logs="/var/log")
