@@ -65,18 +65,20 @@ def _merge(lake: Lake, listens: DataFrame) -> None:
     """
     from pyspark.sql import functions as F
 
-    rows = newest(lake.conform(LISTENS, listens), LISTENS.key, LISTENS.newest_by).persist()
+    versions = lake.conform(LISTENS, listens).persist()
     try:
-        days = ", ".join(f"DATE'{row[0]}'" for row in rows.select("event_date").distinct().collect())
+        # of all versions: a corrected time may have moved the play from another day
+        days = ", ".join(f"DATE'{row[0]}'" for row in versions.select("event_date").distinct().collect())
         if not days:
             return
         same = F.expr(f"t.event_date IN ({days}) AND t.event_id = s.event_id")
         known_more = "s.received_at = t.received_at AND NOT (s.ms_played <=> t.ms_played AND s.skipped <=> t.skipped)"
+        rows = newest(versions, LISTENS.key, LISTENS.newest_by)
         merge = lake.delta(LISTENS).alias("t").merge(rows.alias("s"), same)
         merge = merge.whenMatchedUpdateAll(F.expr(f"s.received_at > t.received_at OR ({known_more})"))
         merge.whenNotMatchedInsertAll().execute()
     finally:
-        rows.unpersist()
+        versions.unpersist()
 
 
 def refine_acts(lake: Lake, kinds: Iterable[str], events: Callable[[], DataFrame]) -> None:

@@ -34,6 +34,7 @@ class BatchStats:
 
     def count(self, good: pa.Table, arrived: pa.ChunkedArray, before: Clock) -> None:
         """Take in good events (occurred_at, landing_date) that ``arrived`` then; the clock stood at ``before``."""
+        import pyarrow as pa
         import pyarrow.compute as pc
 
         self.good, self.clock = good.num_rows, before
@@ -41,7 +42,7 @@ class BatchStats:
             return
         occurred = good["occurred_at"]
         if before.watermark is not None:
-            self.late = pc.sum(pc.less(occurred, pc.scalar(before.watermark).cast(occurred.type))).as_py()
+            self.late = pc.sum(pc.less(occurred, pa.scalar(before.watermark, occurred.type))).as_py()
         self.landed = tuple(sorted(pc.unique(good["landing_date"]).to_pylist()))
         known = pc.if_else(pc.less(occurred, arrived), occurred, arrived)
         self.clock = before.advance(pc.max(known).as_py())

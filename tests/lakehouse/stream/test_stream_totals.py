@@ -14,6 +14,7 @@ from lakehouse.rows import EVENT_SCHEMA
 from lakehouse.storage import storage_for
 from lakehouse.stream.clock import Clock, ClockLog
 from lakehouse.stream.listener import SESSION_US
+from lakehouse.stream.stats import BatchStats
 from lakehouse.stream.totals import Totals
 from lakehouse.stream.totals_rows import ADS, RECENT, RECENT_PLAYS, SCHEMAS, SESSION
 from lakehouse.tables.bronze import EVENTS
@@ -187,3 +188,15 @@ def test_the_clock_never_goes_back_and_a_repeated_batch_starts_from_the_same(tmp
     assert log.before(2) == log.latest() == second
     assert second.advance(START) == second
     assert second.watermark == START + timedelta(minutes=5) - second.delay
+
+
+def test_late_events_are_counted_and_a_wrong_clock_does_not_move_ours():
+    arrived = START + timedelta(minutes=60)
+    events = [play("late", 0), play("in time", 50), play("ahead", 600)]
+    good = table(events).append_column("landing_date", pa.array([START.date()] * 3))
+    stats = BatchStats(1)
+    when = pa.chunked_array([pa.array([arrived] * 3, pa.timestamp("us", "UTC"))])
+    stats.count(good, when, Clock(START + timedelta(minutes=40)))
+    assert (stats.good, stats.late, stats.landed) == (3, 1, (START.date(),))
+    assert stats.clock.at == arrived
+    assert Clock().watermark is None
