@@ -26,7 +26,7 @@ def spark_writer(name: str, delta_default: bool) -> Append:
 
     def append(settings: Settings, uri: str, number: int) -> None:
         spark = get_spark(settings)
-        frame = spark.createDataFrame([(name, number)], "writer string, number bigint").coalesce(1)
+        frame = spark.range(number, number + 1, 1, 1).selectExpr(f"'{name}' AS writer", "id AS number")
         frame.write.format("delta").mode("append").save(uri)
 
     return append

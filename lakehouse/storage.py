@@ -22,6 +22,10 @@ if TYPE_CHECKING:
 TEMPORARY_SUFFIX = ".tmp"
 
 
+class StorageError(OSError):
+    """A store that can't be reached or does not allow what was asked; the text says what to check."""
+
+
 class Entry(NamedTuple):
     """One stored file: ``version`` changes when the content does (mtime in ns, or the ETag)."""
 

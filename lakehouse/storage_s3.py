@@ -19,7 +19,7 @@ from botocore.exceptions import (
     ResponseStreamingError,
 )
 
-from lakehouse.storage import Entry
+from lakehouse.storage import Entry, StorageError
 from lakehouse.storage_connection import ATTEMPTS, S3Connection, bucket_of
 
 _MISSING = {"404", "NoSuchKey", "NotFound"}
@@ -29,10 +29,18 @@ _CUT = (ConnectionError, HTTPClientError, IncompleteReadError, ReadTimeoutError,
 T = TypeVar("T")
 
 
+class _Absent(StorageError, FileNotFoundError):
+    pass
+
+
+class _Denied(StorageError, PermissionError):
+    pass
+
+
 class S3Storage:
     """A bucket and prefix. A PUT is atomic by itself, so no temporary object is needed.
 
-    Requests are repeated for about half a minute (``storage_connection``); then an OSError names the object.
+    Requests are repeated for about half a minute (``storage_connection``); then a StorageError names the object.
     """
 
     def __init__(self, uri: str, connection: S3Connection | None = None, client: Any = None):
@@ -80,31 +88,31 @@ class S3Storage:
         return "/".join(part for part in (self._prefix, path.strip("/")) if part)
 
     def _ask(self, path: str, request: Callable[[], T]) -> T:
-        """The answer to ``request``; raises an OSError that says what to check."""
+        """The answer to ``request``; raises a StorageError that says what to check."""
         where = f"s3://{self.bucket}/{self._key(path)}"
         try:
             return request()
         except ClientError as error:
             raise self._explained(error, where) from error
         except NoCredentialsError as error:
-            raise PermissionError(
+            raise _Denied(
                 f"{where}: no credentials were found; set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or AWS_PROFILE"
             ) from error
         except BotoCoreError as error:
             server = self._connection.endpoint or "Amazon S3"
-            raise OSError(
+            raise StorageError(
                 f"{where}: {error} ({server}, SOUNDLAKE_S3_ENDPOINT, gave no answer that could be used)"
             ) from error
 
     def _explained(self, error: ClientError, where: str) -> OSError:
         code = error.response["Error"]["Code"]
         if code in _MISSING:
-            return FileNotFoundError(f"{where} does not exist")
+            return _Absent(f"{where} does not exist")
         if code == "NoSuchBucket":
-            return FileNotFoundError(f"bucket {self.bucket!r} does not exist: `aws s3 mb s3://{self.bucket}` makes it")
+            return _Absent(f"bucket {self.bucket!r} does not exist: `aws s3 mb s3://{self.bucket}` makes it")
         if code in _DENIED:
-            return PermissionError(f"{where}: {code}; check with `aws sts get-caller-identity` and the bucket policy")
-        return OSError(f"{where}: {error}")
+            return _Denied(f"{where}: {code}; check with `aws sts get-caller-identity` and the bucket policy")
+        return StorageError(f"{where}: {error}")
 
 
 class _Body(io.RawIOBase):

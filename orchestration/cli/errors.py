@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 from lakehouse.arrow import TableMissing
+from lakehouse.evolution import EvolutionRefused
 from lakehouse.ingest_days import DayOutOfRange
 from lakehouse.jars import JarError
+from lakehouse.maintenance import KeepTooShort
 from lakehouse.online.rows import RowError
 from lakehouse.online.store import OnlineStoreError
+from lakehouse.restore import RestoreError
 from lakehouse.sources.base import SourceError
 from lakehouse.spark import JavaError
+from lakehouse.storage import StorageError
 from lakehouse.stream.errors import StreamError
 from serving.batch import NothingServed
 from serving.config import ConfigError
@@ -23,10 +27,14 @@ class CommandError(Exception):
 
 EXPECTED = (
     CommandError,
+    EvolutionRefused,
+    KeepTooShort,
+    RestoreError,
     TableMissing,
     JarError,
     JavaError,
     SourceError,
+    StorageError,
     DayOutOfRange,
     ConfigError,
     NothingServed,
