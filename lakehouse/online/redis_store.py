@@ -18,6 +18,7 @@ from typing import Any
 import redis
 
 from lakehouse.online.codec import STREAMED
+from lakehouse.online.redis_reader import Reader
 from lakehouse.online.redis_script import MERGE, RECORD, REMOVE
 from lakehouse.online.rows import Row, RowSchema, microseconds
 from lakehouse.online.rules import key_bytes, streamed_after
@@ -50,21 +51,26 @@ def rows_key(view: str, version: int) -> str:
     return f"{SPACE}:{view}:{version}"
 
 
+def told(address: str, error: redis.exceptions.RedisError) -> OnlineStoreError:
+    """An error of the client as one of ours, which names the server."""
+    text = str(error)
+    if isinstance(error, redis.exceptions.AuthenticationError):
+        return StoreUnavailable(f"online store {address}: {text}; put the password into the address")
+    if isinstance(error, redis.exceptions.ConnectionError | redis.exceptions.TimeoutError):
+        return StoreUnavailable(f"online store {address} does not answer ({text}); is the server up?")
+    if "OOM" in text or "used memory" in text:
+        return StoreFull(f"online store {address}: the server's maxmemory is reached; raise it or drop views")
+    if "MISCONF" in text:
+        return StoreFull(f"online store {address}: the server can not save and refuses writes: {text}")
+    return OnlineStoreError(f"online store {address}: {text}")
+
+
 @contextmanager
-def told(address: str) -> Iterator[None]:
-    """Errors of the client as ours, which name the server."""
+def telling(address: str) -> Iterator[None]:
     try:
         yield
-    except redis.exceptions.AuthenticationError as error:
-        raise StoreUnavailable(f"online store {address}: {error}; put the password into the address") from error
-    except (redis.exceptions.ConnectionError, redis.exceptions.TimeoutError) as error:
-        raise StoreUnavailable(f"online store {address} does not answer ({error}); is the server up?") from error
-    except redis.exceptions.OutOfMemoryError as error:
-        raise StoreFull(f"online store {address}: the server's maxmemory is reached; raise it or drop views") from error
     except redis.exceptions.RedisError as error:
-        if "OOM" in str(error) or "MISCONF" in str(error):
-            raise StoreFull(f"online store {address}: the server refuses writes: {error}") from error
-        raise OnlineStoreError(f"online store {address}: {error}") from error
+        raise told(address, error) from error
 
 
 class RedisStore(OnlineStore):
@@ -82,16 +88,21 @@ class RedisStore(OnlineStore):
             raise StoreUnavailable(f"online store {address!r}: {error}") from error
         at = self.client.connection_pool.connection_kwargs  # without the password
         self.address = at.get("path") or f"redis://{at.get('host')}:{at.get('port')}/{at.get('db') or 0}"
-        with told(self.address):
+        with telling(self.address):
             self.client.ping()
         self.merge = self.client.register_script(MERGE)
         self._delete = self.client.register_script(REMOVE)
         self._record = self.client.register_script(RECORD)
-        self._versions: dict[str, bytes | None] = {}
+        self._reader = Reader(self.client, SPACE)
 
     # ------------------------------------------------------------------ reading
     def get(self, schema: RowSchema, key: str, now: datetime | None = None) -> Row:
-        return self.get_many(schema, (key,), now)[0]
+        now_us = time.time_ns() // 1000 if now is None else microseconds(now)
+        try:
+            payload = self._reader.one(schema.view, key)
+        except redis.exceptions.RedisError as error:
+            raise told(self.address, error) from error
+        return schema.codec.row(key, payload, now_us)
 
     def get_many(self, schema: RowSchema, keys: Sequence[str], now: datetime | None = None) -> list[Row]:
         now_us = time.time_ns() // 1000 if now is None else microseconds(now)
@@ -99,32 +110,21 @@ class RedisStore(OnlineStore):
         return [row(key, payload, now_us) for key, payload in zip(keys, payloads, strict=True)]
 
     def payloads(self, view: str, keys: Sequence[str]) -> list[bytes | None]:
-        """Rows first, then the version: if it is still the one asked for, it was served when the rows were read."""
         if not keys:
             return []
-        with told(self.address):
-            while True:
-                version = self._versions.get(view) or b"0"
-                pipe = self.client.pipeline(transaction=False)
-                pipe.hmget(f"{SPACE}:{view}:{version.decode()}", keys)
-                pipe.hget(state_key(view), "version")
-                payloads, served = pipe.execute()
-                if served is None:
-                    return [None] * len(keys)
-                if served == version:
-                    return payloads
-                self._versions[view] = served
+        with telling(self.address):
+            return self._reader.many(view, keys)
 
     def scan(self, schema: RowSchema) -> Iterator[tuple[str, bytes]]:
         info = self.info(schema.view)
         if info is None:
             return
-        with told(self.address):
+        with telling(self.address):
             for key, payload in self.client.hscan_iter(rows_key(info.view, info.version), count=1000):
                 yield key.decode(), payload
 
     def info(self, view: str) -> ViewInfo | None:
-        with told(self.address):
+        with telling(self.address):
             version, text, size = self.client.hmget(state_key(view), "version", "info", "bytes")
             if version is None:
                 return None
@@ -132,7 +132,7 @@ class RedisStore(OnlineStore):
         return ViewInfo.from_json({**json.loads(text), "version": int(version), "rows": rows, "bytes": int(size or 0)})
 
     def views(self) -> list[ViewInfo]:
-        with told(self.address):
+        with telling(self.address):
             names = sorted(name.decode() for name in self.client.smembers(VIEWS))
         return [info for name in names if (info := self.info(name))]
 
@@ -140,7 +140,7 @@ class RedisStore(OnlineStore):
         """Bytes of all rows as the server keeps them (sampled by it)."""
         total = 0
         for info in self.views():
-            with told(self.address):
+            with telling(self.address):
                 total += self.client.memory_usage(rows_key(info.view, info.version), samples=100) or 0
         return total
 
@@ -156,7 +156,7 @@ class RedisStore(OnlineStore):
         payloads = schema.codec.encode(list(rows.values()), microseconds(as_of), ttl_seconds, STREAMED)
         pairs = list(zip(rows, payloads, strict=True))
         _check_keys(schema, rows)
-        with told(self.address):
+        with telling(self.address):
             pipe = self.client.pipeline(transaction=False)
             for chunk in chunks(pairs, CHUNK_ROWS):
                 self._call(pipe, schema, "put", chunk)
@@ -181,7 +181,7 @@ class RedisStore(OnlineStore):
         if info is None or info.schema_hash != schema.hash:
             raise other_schema(self.address, schema, info)
         served = ViewInfo(info.view, info.version, info.schema_hash, info.fields, source, written_us=_now_us())
-        with told(self.address):
+        with telling(self.address):
             pipe = self.client.pipeline(transaction=True)  # all of it in one step, or nothing if this process dies
             number = 0
             for chunk in chunks(pairs, CHUNK_ROWS):
@@ -199,7 +199,7 @@ class RedisStore(OnlineStore):
 
     def remove(self, schema: RowSchema, keys: Iterable[str]) -> int:
         self._may_write()
-        with told(self.address):
+        with telling(self.address):
             return sum(
                 self._delete(keys=[state_key(schema.view)], args=[SPACE, schema.view, "", "", *chunk])
                 for chunk in chunks(list(keys), CHUNK_ROWS)
@@ -207,7 +207,7 @@ class RedisStore(OnlineStore):
 
     def begin(self, schema: RowSchema) -> Load:
         self._may_write()
-        with told(self.address):
+        with telling(self.address):
             self.sweep(schema.view)
             key = state_key(schema.view)
             version = self.client.hincrby(key, "last", 1)
@@ -228,12 +228,13 @@ class RedisStore(OnlineStore):
 
     def drop(self, view: str) -> None:
         self._may_write()
-        with told(self.address):
+        with telling(self.address):
             self.client.hdel(state_key(view), "version", "info", "bytes", "schema")
             self.sweep(view)  # "last" stays: the numbers go on
             self.client.srem(VIEWS, view)
 
     def close(self) -> None:
+        self._reader.close()
         self.client.close()
 
     def _may_write(self) -> None:
@@ -247,7 +248,7 @@ class RedisLoad(Load):
 
     def write(self, rows: Iterable[tuple[str, bytes]]) -> int:
         count = 0
-        with told(self._store.address):
+        with telling(self._store.address):
             for many in chunks(rows, CHUNK_ROWS * PIPELINE_CALLS):
                 _check_keys(self._schema, (key for key, _ in many))
                 pipe = self._store.client.pipeline(transaction=False)
@@ -263,7 +264,7 @@ class RedisLoad(Load):
         schema, store = self._schema, self._store
         info = ViewInfo(schema.view, self.version, schema.hash, schema.describe(), source, written_us=_now_us())
         key = state_key(schema.view)
-        with told(store.address):
+        with telling(store.address):
 
             def swap(pipe: Any) -> None:
                 loading, size = pipe.hmget(key, "loading", "loading_bytes")
