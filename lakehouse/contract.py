@@ -32,7 +32,7 @@ class Check:
 
     kind: str
     arguments: tuple[Any, ...]
-    blocking: bool = True  # a failure stops what is downstream
+    blocking: bool = True  # a failure is an error and stops what is downstream; False: a warning
     enforced: bool = True  # Delta refuses a write that breaks it
 
     @property
@@ -76,7 +76,11 @@ class Column:
 
 @dataclass(frozen=True)
 class Table:
-    """``name`` is "layer.table". ``newest_by`` (MERGE only): a row replaces its twin if it is larger in this column."""
+    """``name`` is "layer.table". ``newest_by`` (MERGE only): a row replaces its twin if it is larger in this column.
+
+    ``zorder_by``: maintenance lays rows that are alike in these columns into the same files, so that a look-up by one
+    of them opens few. ``retention_days``: maintenance deletes rows whose ``day_column`` is older.
+    """
 
     name: str
     description: str
@@ -86,13 +90,14 @@ class Table:
     partition_by: tuple[str, ...] = ()
     newest_by: str | None = None
     run_partition: str | None = None  # column that a daily Dagster partition selects
+    zorder_by: tuple[str, ...] = ()
     retention_days: int | None = None
     min_rows: int = 0
     properties: dict[str, str] = field(default_factory=dict, hash=False)
 
     def __post_init__(self) -> None:
         names = [c.name for c in self.columns]
-        for wanted in (*self.key, *self.partition_by, self.newest_by, self.run_partition):
+        for wanted in (*self.key, *self.partition_by, *self.zorder_by, self.newest_by, self.run_partition):
             if wanted and wanted not in names:
                 raise ValueError(f"table {self.name}: {wanted!r} is not one of its columns ({', '.join(names)})")
         if len(set(names)) != len(names):
@@ -100,6 +105,10 @@ class Table:
         for column in self.columns:
             if column.name in self.key and column.nullable:
                 raise ValueError(f"table {self.name}: key column {column.name!r} must be nullable=False")
+        if self.retention_days and self.day_column is None:
+            raise ValueError(f"table {self.name}: retention_days needs a run_partition or a date in partition_by")
+        if both := set(self.zorder_by) & set(self.partition_by):
+            raise ValueError(f"table {self.name}: {', '.join(both)} can not be in partition_by and in zorder_by")
 
     @property
     def layer(self) -> str:
@@ -108,6 +117,13 @@ class Table:
     @property
     def short_name(self) -> str:
         return self.name.split(".")[1]
+
+    @property
+    def day_column(self) -> str | None:
+        """Column that tells a row's day: the run partition, or the first date that files are partitioned by."""
+        kinds = {c.name: c.type for c in self.columns}
+        days = (name for name in (self.run_partition, *self.partition_by) if name and kinds[name] == "date")
+        return next(days, None)
 
     @property
     def column_names(self) -> list[str]:

@@ -12,6 +12,8 @@ from typing import TYPE_CHECKING
 
 from lakehouse.contract import Sensitivity, Table
 from lakehouse.settings import Settings
+from lakehouse.storage import storage_for
+from lakehouse.type_text import field_json
 
 if TYPE_CHECKING:
     import deltalake
@@ -41,14 +43,18 @@ def storage_options(settings: Settings) -> dict[str, str] | None:
 
 
 def open_table(settings: Settings, table: Table, version: int | None = None) -> deltalake.DeltaTable | None:
-    """The table, or None if it does not exist yet."""
+    """The table, or None if it does not exist yet. Raises StorageError where the bucket can't be used."""
     from deltalake import DeltaTable
-    from deltalake.exceptions import TableNotFoundError
+    from deltalake.exceptions import DeltaError, TableNotFoundError
 
     try:
         return DeltaTable(uri(settings, table), version=version, storage_options=storage_options(settings))
     except TableNotFoundError:
         return None
+    except (DeltaError, OSError):
+        if not settings.lake_is_local:  # boto3 tells a missing bucket, wrong keys and a dead server apart, in one line
+            next(storage_for(settings.lake, settings.s3).list(table.layer), None)
+        raise
 
 
 def create(settings: Settings, table: Table) -> None:
@@ -69,14 +75,12 @@ def create(settings: Settings, table: Table) -> None:
 
 
 def schema_json(table: Table) -> dict:
-    """Delta's schema JSON is Spark's, comments and all."""
-    from pyspark.sql.types import StructType
-
-    schema = StructType.fromDDL(table.ddl()).jsonValue()
-    for field, column in zip(schema["fields"], table.columns, strict=True):
+    """Delta's schema JSON, comments and all."""
+    fields = []
+    for column in table.columns:
         mark = "" if column.sensitivity is Sensitivity.NONE else f" [{column.sensitivity.value}]"
-        field["metadata"] = {"comment": column.description + mark}
-    return schema
+        fields.append(field_json(column.name, column.type, column.nullable, column.description + mark))
+    return {"type": "struct", "fields": fields}
 
 
 def configuration(table: Table) -> dict[str, str]:

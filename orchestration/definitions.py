@@ -7,28 +7,35 @@ import dagster as dg
 import assets.bronze
 import assets.features
 import assets.gold
+import assets.maintenance
 import assets.models
 import assets.online
 import assets.serving
 import assets.silver
+import assets.stream
 from assets.checks import CHECKS
+from jobs.maintenance import maintenance
 from jobs.pipeline import JOBS
+from jobs.stream import stream
 from orchestration.resources import RESOURCES
 from orchestration.schedules import SCHEDULES
 from orchestration.sensors import SENSORS
+from orchestration.stream_sensor import keep_streaming
 
 defs = dg.Definitions(
     assets=[
         assets.bronze.raw_dumps,
+        assets.maintenance.maintained_tables,
         *assets.features.FEATURE_ASSETS,
+        *assets.stream.STREAMS,
         *dg.load_assets_from_modules(
             [assets.bronze, assets.silver, assets.gold, assets.models, assets.online, assets.serving]
         ),
     ],
     asset_checks=[*CHECKS, assets.serving.quality_gate, assets.serving.infra_gate, assets.online.agrees_with_delta],
-    jobs=JOBS,
+    jobs=[*JOBS, stream, maintenance],
     schedules=SCHEDULES,
-    sensors=SENSORS,
+    sensors=[*SENSORS, keep_streaming],
     resources=RESOURCES,
     executor=dg.in_process_executor,
 )

@@ -50,9 +50,10 @@ def with_partition(files: Iterable[Found], skipped: Skipped | None = None) -> li
 
 
 def stale_assets(defs: Definitions, instance: DagsterInstance) -> list[AssetKey]:
-    """Unpartitioned assets, parents first, that never ran, ran before one of their parents did, or whose blocking
-    checks did not pass."""
+    """Unpartitioned assets of the job `nightly`, parents first, that never ran, ran before one of their parents did, or
+    whose blocking checks did not pass."""
     graph = defs.resolve_asset_graph()
+    nightly = defs.resolve_job_def("nightly").asset_layer.selected_asset_keys
     newest: dict[AssetKey, int] = {}
     stale: list[AssetKey] = []
     unchecked = unchecked_assets(defs, instance)
@@ -62,7 +63,7 @@ def stale_assets(defs: Definitions, instance: DagsterInstance) -> list[AssetKey]
             continue
         records = instance.fetch_materializations(key, limit=1).records
         newest[key] = records[0].storage_id if records else 0
-        if node.partitions_def is not None:
+        if node.partitions_def is not None or key not in nightly:
             continue
         parents = [p for p in node.parent_keys if p in newest]
         if not newest[key] or key in unchecked or any(p in stale or newest[p] > newest[key] for p in parents):

@@ -111,6 +111,7 @@ QUARANTINE = Table(
     write=Write.MERGE,
     newest_by="seen_at",
     run_partition="landing_date",
+    retention_days=400,
 )
 
 FILES = Table(

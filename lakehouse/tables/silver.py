@@ -65,6 +65,7 @@ LISTENS = Table(
     write=Write.MERGE,
     newest_by="received_at",
     partition_by=("event_date",),
+    zorder_by=("user_key",),
     retention_days=400,
 )
 
@@ -91,6 +92,7 @@ FEEDBACK = Table(
     write=Write.MERGE,
     newest_by="received_at",
     partition_by=("event_date",),
+    zorder_by=("user_key",),
     retention_days=400,
 )
 
@@ -130,6 +132,7 @@ ADS = Table(
     write=Write.MERGE,
     newest_by="received_at",
     partition_by=("event_date",),
+    zorder_by=("user_key",),
     retention_days=400,
 )
 

@@ -11,7 +11,7 @@ from rich.table import Table as Grid
 
 from orchestration.cli.answers import print_recommendations
 from orchestration.cli.common import console
-from orchestration.cli.tables import table_grid
+from orchestration.cli.table_views import table_grid
 
 if TYPE_CHECKING:
     from lakehouse.settings import Settings

@@ -1,12 +1,12 @@
-"""`soundlake tables`, `quarantine`, `status`, `docs`: look at the lake."""
+"""`soundlake tables`, `maintain`, `restore`, `quarantine`, `status`, `quality`, `docs`: look at the lake, keep it."""
 
 from __future__ import annotations
 
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Annotated
 
 import typer
-from rich.table import Table as Grid
 
 from orchestration.cli.common import LakeOption, console, settings_for
 from orchestration.cli.errors import CommandError
@@ -16,6 +16,9 @@ quarantine_app = typer.Typer(help="Raw lines that could not be used.", no_args_i
 
 def register(app: typer.Typer) -> None:
     app.command()(tables)
+    app.command()(maintain)
+    app.command()(restore)
+    app.command()(quality)
     app.command()(status)
     app.command(hidden=True)(docs)
     quarantine_app.command("list")(quarantine_list)
@@ -25,63 +28,102 @@ def register(app: typer.Typer) -> None:
 
 def tables(
     name: Annotated[str | None, typer.Argument(help="One table, such as silver.listens.")] = None,
+    plan: Annotated[bool, typer.Option("--plan", help="Changes that the contracts ask for; nothing is done.")] = False,
     lake: LakeOption = None,
 ) -> None:
-    """Versions, rows and size of every table; with a name its columns and latest versions."""
+    """Version, rows, files and last writer of every table; with a name its columns and latest versions."""
+    from orchestration.cli import table_views
+
     settings = settings_for(lake)
-    if name is None:
-        console.print(table_grid(settings))
-        return
+    chosen = [_table(name)] if name else None
+    if plan:
+        table_views.print_plan(settings, chosen)
+    elif chosen:
+        table_views.print_table(settings, chosen[0])
+    else:
+        console.print(table_views.table_grid(settings))
+
+
+def _table(name: str):
     from lakehouse.tables import get_table
 
     try:
-        table = get_table(name)
+        return get_table(name)
     except KeyError as error:
         raise CommandError(error.args[0]) from None
-    console.print(f"[bold]{table.name}[/]  {table.description}\n{settings.table_uri(table.name)}")
-    grid = Grid("column", "type", "null", "pii", "rule", "description", box=None, pad_edge=False)
-    for c in table.columns:
-        pii = "" if c.sensitivity.value == "none" else c.sensitivity.value
-        kind = c.type if len(c.type) < 40 else c.type[:37] + "…"
-        grid.add_row(c.name, kind, "" if c.nullable else "never", pii, c.check.text if c.check else "", c.description)
-    console.print(grid)
-    _print_history(settings, table)
 
 
-def _print_history(settings, table) -> None:
-    from datetime import UTC, datetime
+def maintain(
+    names: Annotated[list[str] | None, typer.Argument(help="Tables; all of them if none is named.")] = None,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Show what would be done.")] = False,
+    keep_hours: Annotated[float, typer.Option(help="Keep replaced files at least this long, 24 or more.")] = 168,
+    expire_all: Annotated[
+        bool, typer.Option("--expire-all", help="Retention may empty a table whose rows are all too old.")
+    ] = False,
+    lake: LakeOption = None,
+) -> None:
+    """Retention, OPTIMIZE, VACUUM and log cleanup: the job `maintenance`, now."""
+    from lakehouse.maintenance import horizon
+    from orchestration.cli.table_views import print_upkeep
 
-    from lakehouse import delta_log
-
-    delta = delta_log.open_table(settings, table)
-    if delta is None:
-        console.print("Not made yet: `soundlake run` makes it.")
-        return
-    grid = Grid("version", "at (UTC)", "operation", "rows", box=None, pad_edge=False)
-    for commit in delta.history(10):
-        metrics = commit.get("operationMetrics") or {}
-        rows = metrics.get("numTargetRowsInserted") or metrics.get("numOutputRows") or ""
-        at = datetime.fromtimestamp(commit["timestamp"] / 1000, UTC)
-        grid.add_row(str(commit.get("version", "")), f"{at:%Y-%m-%d %H:%M:%S}", commit.get("operation", ""), str(rows))
-    console.print(grid)
+    horizon(timedelta(hours=keep_hours))
+    settings = settings_for(lake)
+    config = {
+        "tables": [_table(name).name for name in names or []],
+        "keep_hours": keep_hours,
+        "dry_run": dry_run,
+        "expire_all": expire_all,
+    }
+    if not print_upkeep(settings, config):
+        raise typer.Exit(1)
 
 
-def table_grid(settings) -> Grid:
-    from lakehouse import delta_log
-    from lakehouse.tables import TABLES
+def restore(
+    name: Annotated[str, typer.Argument(help="Table, such as silver.listens.")],
+    version: Annotated[int | None, typer.Option(help="Version to go back to (`soundlake tables NAME`).")] = None,
+    before: Annotated[datetime | None, typer.Option(help="Go back to the last version before this time, UTC.")] = None,
+    again: Annotated[
+        bool, typer.Option("--read-again", help="Make the raw files that were read since pending again.")
+    ] = False,
+    lake: LakeOption = None,
+) -> None:
+    """Go back to an earlier version of a table after a bad load; a new version, so that it can be undone."""
+    from lakehouse import restore as going_back
 
-    grid = Grid(box=None, pad_edge=False)
-    for title in ("table", "rows", "version", "files", "size", "written (UTC)"):
-        grid.add_column(title, justify="left" if title in ("table", "written (UTC)") else "right")
-    for table in TABLES.values():
-        state = delta_log.state(settings, table)
-        if state is None:
-            grid.add_row(table.name, "-", "-", "-", "-", "not made yet")
-            continue
-        size = f"{state.bytes / 1e6:,.1f} MB"
-        written = f"{state.written_at:%Y-%m-%d %H:%M:%S}"
-        grid.add_row(table.name, f"{state.rows:,}", str(state.version), str(state.files), size, written)
-    return grid
+    settings = settings_for(lake)
+    moment = before.replace(tzinfo=UTC) if before else None
+    done = going_back.restore(settings, _table(name), version, moment)
+    console.print(
+        f"{done.table} is as it was at version {done.to_version} (now version {done.version}): "
+        f"{done.rows_before:,} rows before, {done.rows_after:,} now"
+    )
+    console.print(f"Undo: [bold]soundlake restore {done.table} --version {done.version - 1}[/]")
+    if again:
+        count = going_back.read_again(settings, done.read_since)
+        console.print(f"{count} raw files are pending again; next: [bold]soundlake run[/]")
+    elif done.read_since:
+        console.print(
+            f"{len(done.read_since)} raw files were read since that version, and the ledger keeps them as done:"
+        )
+        for path in done.read_since[:10]:
+            console.print(f"  {path}", markup=False)
+        console.print("A file that you replace or mend is read by the next [bold]soundlake run[/] by itself.")
+        command = f"soundlake restore {done.table} --version {done.to_version} --read-again"
+        console.print(f"To read all of them again: [bold]{command}[/]")
+
+
+def quality(
+    browser: Annotated[bool, typer.Option(help="Open it in a browser.")] = True, lake: LakeOption = None
+) -> None:
+    """The quality page: every check of every table, failing rows, the last 28 days, quarantine by reason."""
+    from lakehouse.quality.store import newest_page
+
+    page = newest_page(settings_for(lake))
+    if page is None:
+        raise CommandError("no checks have run yet; `soundlake run` runs them")
+    console.print(f"{page.as_uri()}", markup=False)
+    if browser:
+        typer.launch(page.as_uri())
 
 
 def quarantine_list(

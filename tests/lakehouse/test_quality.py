@@ -59,7 +59,7 @@ CASES = {
 def engine(request, monkeypatch):
     """Both ways to run a suite, whatever the size of the table."""
     if request.param == "spark":
-        monkeypatch.setattr(quality, "PANDAS_ROWS", -1)
+        monkeypatch.setattr(quality.suites, "PANDAS_ROWS", -1)
     return request.param
 
 

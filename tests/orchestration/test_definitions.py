@@ -42,6 +42,7 @@ GRAPH = {
     "models/champion": {"models/candidate"},
     "serving/exported_model": {"models/champion"},
     "serving/served_version": {"serving/exported_model"},
+    "maintenance/tables": set(),
 }
 PARTITIONED = {
     "bronze/events",
@@ -57,6 +58,7 @@ JOBS = {
     "refresh": {k for k in GRAPH if k.startswith(("silver/", "gold/", "online/"))} - PARTITIONED,
     "train": {"models/candidate", "models/champion"},
     "publish": {"serving/exported_model", "serving/served_version"},
+    "maintenance": {"maintenance/tables"},
 }
 JOBS["nightly"] = JOBS["refresh"] | JOBS["train"] | JOBS["publish"]
 
@@ -122,7 +124,12 @@ def test_checks_of_every_table_and_which_of_them_block(graph):
     assert by_asset["serving/exported_model"] == {"quality_gate", "infra_gate"}
     assert by_asset["gold/track_features"] == {"not_empty", "complete", "unique_key", "valid_values"}
     assert all({"complete", "unique_key"} <= by_asset[table] for table in tables)
-    assert names(key.asset_key for key in graph.asset_check_keys - blocking) == {"bronze/quarantine", "online/store"}
+    assert names(key.asset_key for key in graph.asset_check_keys - blocking) == {
+        "bronze/events",
+        "bronze/quarantine",
+        "silver/tracks",
+        "online/store",
+    }
 
 
 @pytest.mark.parametrize("name", JOBS)

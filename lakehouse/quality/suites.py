@@ -1,6 +1,7 @@
 """A Great Expectations suite from a table's contract, run on the table as it stands.
 
-Four properties a table: ``not_empty``, ``complete`` (no nulls where none may be), ``unique_key`` and ``valid_values``.
+Properties of a table: ``not_empty``, ``complete`` (no nulls where none may be), ``unique_key``, ``valid_values`` and
+``plausible_values`` (checks that the contract declares with ``blocking=False``: they warn and stop nothing).
 """
 
 from __future__ import annotations
@@ -13,7 +14,7 @@ from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
 from lakehouse import arrow
-from lakehouse.contract import Table
+from lakehouse.contract import Sensitivity, Table
 
 if TYPE_CHECKING:
     from great_expectations import ExpectationSuite
@@ -22,12 +23,20 @@ if TYPE_CHECKING:
 
 PANDAS_ROWS = 500_000
 
-BLOCKING = {"not_empty": True, "complete": True, "unique_key": True, "valid_values": True}
+SAMPLE = 5
+
+BLOCKING = {
+    "not_empty": True,
+    "complete": True,
+    "unique_key": True,
+    "valid_values": True,
+    "plausible_values": False,
+}
 
 
 @dataclass
 class PropertyResult:
-    """One property of a table: what was expected, and what failed with a sample of the failing values."""
+    """One property of a table: what was expected, and what failed with a sample of the failing rows."""
 
     name: str
     passed: bool = True
@@ -46,8 +55,11 @@ def properties_of(table: Table) -> list[str]:
     names = ["complete", "unique_key"]
     if table.min_rows:
         names.insert(0, "not_empty")
-    if any(c.check for c in table.columns):
+    checks = [c.check for c in table.columns if c.check]
+    if any(check.blocking for check in checks):
         names.append("valid_values")
+    if any(not check.blocking for check in checks):
+        names.append("plausible_values")
     return names
 
 
@@ -67,12 +79,13 @@ def suite_for(table: Table) -> ExpectationSuite:
     for column in table.columns:
         if not column.nullable:
             add("complete", gxe.ExpectColumnValuesToNotBeNull(column=column.name))
+        values_property = "valid_values" if column.check and column.check.blocking else "plausible_values"
         if column.check and column.check.kind == "between":
             low, high = column.check.arguments
-            add("valid_values", gxe.ExpectColumnValuesToBeBetween(column=column.name, min_value=low, max_value=high))
+            add(values_property, gxe.ExpectColumnValuesToBeBetween(column=column.name, min_value=low, max_value=high))
         elif column.check:
             values = list(column.check.arguments)
-            add("valid_values", gxe.ExpectColumnValuesToBeInSet(column=column.name, value_set=values))
+            add(values_property, gxe.ExpectColumnValuesToBeInSet(column=column.name, value_set=values))
     if len(table.key) == 1:
         add("unique_key", gxe.ExpectColumnValuesToBeUnique(column=table.key[0]))
     else:
@@ -114,17 +127,17 @@ def validate(table: Table, lake: Lake, days: tuple[date, date] | None = None) ->
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
             outcome = batch.validate(suite_for(table), result_format="SUMMARY")
+        return _by_property(table, outcome.results, data)
     finally:
         if hasattr(data, "unpersist"):
             data.unpersist()
-    return _by_property(table, outcome.results)
 
 
 def _checked_columns(table: Table) -> list[str]:
     return [c.name for c in table.columns if not c.nullable or c.check or c.name in table.key]
 
 
-def _by_property(table: Table, outcomes: list[Any]) -> dict[str, PropertyResult]:
+def _by_property(table: Table, outcomes: list[Any], data: Any) -> dict[str, PropertyResult]:
     results = {name: PropertyResult(name) for name in properties_of(table)}
     for one in outcomes:
         config = one.expectation_config
@@ -139,7 +152,49 @@ def _by_property(table: Table, outcomes: list[Any]) -> dict[str, PropertyResult]
                 "expectation": config.type,
                 "column": config.kwargs.get("column") or ", ".join(config.kwargs.get("column_list", ["(table)"])),
                 "unexpected": detail.get("unexpected_count", detail.get("observed_value", str(one.exception_info))),
-                "sample": [str(v) for v in detail.get("partial_unexpected_list", [])][:5],
+                "sample": [str(v) for v in detail.get("partial_unexpected_list", [])][:SAMPLE],
+                "rows": failing_rows(table, config.type, config.kwargs.get("column"), data),
             }
         )
     return results
+
+
+def failing_rows(table: Table, expectation: str, column: str | None, data: Any) -> list[dict[str, str]]:
+    """Up to SAMPLE rows that fail: their key and the value. Values of identifying columns are not shown.
+
+    ``data`` is the pandas or Spark frame that was checked.
+    """
+    hidden = {c.name for c in table.columns if c.sensitivity is Sensitivity.IDENTIFYING}
+    shown = list(dict.fromkeys([*table.key, *([column] if column else [])]))
+    if hasattr(data, "toPandas"):
+        rows = _failing_in_spark(table, expectation, column, data).select(*shown).limit(SAMPLE).toPandas()
+    else:
+        rows = data.loc[_failing_in_pandas(table, expectation, column, data), shown].head(SAMPLE)
+    return [{k: "(not shown)" if k in hidden else str(v) for k, v in row.items()} for row in rows.to_dict("records")]
+
+
+def _failing_in_pandas(table: Table, expectation: str, column: str | None, data: Any) -> Any:
+    """The rows that fail, as a mask."""
+    check = next((c.check for c in table.columns if c.name == column), None)
+    if expectation == "expect_column_values_to_not_be_null":
+        return data[column].isna()
+    if "unique" in expectation:
+        return data.duplicated(list(table.key), keep=False)
+    if check is None:  # the table itself: it has too few rows
+        return data.index < 0
+    if check.kind == "one_of":
+        return data[column].notna() & ~data[column].isin(check.arguments)
+    low, high = check.arguments
+    below = data[column] < low if low is not None else data.index < 0
+    above = data[column] > high if high is not None else data.index < 0
+    return below | above
+
+
+def _failing_in_spark(table: Table, expectation: str, column: str | None, data: Any) -> Any:
+    check = next((c.check for c in table.columns if c.name == column), None)
+    if expectation == "expect_column_values_to_not_be_null":
+        return data.where(f"{column} IS NULL")
+    if "unique" in expectation:
+        twice = data.groupBy(*table.key).count().where("count > 1").drop("count")
+        return data.join(twice, list(table.key), "left_semi")
+    return data.where("false") if check is None else data.where(f"NOT ({check.sql(column)})")
