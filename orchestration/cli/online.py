@@ -33,26 +33,36 @@ def register(app: typer.Typer) -> None:
 
 
 def features(
-    key: Annotated[str, typer.Argument(help="User id as in the raw events, a pseudonym, or a track id.")],
+    key: Annotated[
+        list[str],
+        typer.Argument(
+            help="User id as in the raw events, or a pseudonym, or a track id; then other parts of the key."
+        ),
+    ],
     view: Annotated[str | None, typer.Option(help="One view; default: every view that knows the key.")] = None,
     lake: LakeOption = None,
 ) -> None:
-    """The rows that the online store answers for one user or track."""
+    """The rows that the online store answers for one user or track: `features USER`, `features USER rock`."""
+    from lakehouse.features.declare import KEY_SEPARATOR
+
     settings = settings_for(lake)
+    candidates = [KEY_SEPARATOR.join([first, *key[1:]]) for first in (key[0], _pseudonym(settings, key[0]))]
     with _open(settings) as store:
         infos = [i for i in store.views() if view in (None, i.view)]
         if not infos:
             raise CommandError(f"{store.address} has no {view or 'views'}; `soundlake online materialise` makes them")
         found = 0
         for info in infos:
-            for candidate in (key, _pseudonym(settings, key)):
+            for candidate in candidates:
                 schema = schema_of(info)
                 row = store.get(schema, candidate)
                 if row.found:
                     _print_row(info, store.get(schema, candidate, now=row.as_of), row.expired)
                     found += 1
                     break
-        console.print(f"{found} of {len(infos)} views know {escape(key)}; others answer the declared defaults")
+        console.print(
+            f"{found} of {len(infos)} views know {escape(' '.join(key))}; others answer the declared defaults"
+        )
 
 
 def _pseudonym(settings: Settings, user_id: str) -> str:
