@@ -139,6 +139,7 @@ def _checked_columns(table: Table) -> list[str]:
 
 def _by_property(table: Table, outcomes: list[Any], data: Any) -> dict[str, PropertyResult]:
     results = {name: PropertyResult(name) for name in properties_of(table)}
+    hidden = {c.name for c in table.columns if c.sensitivity is Sensitivity.IDENTIFYING}
     for one in outcomes:
         config = one.expectation_config
         result = results[config.meta["property"]]
@@ -147,12 +148,14 @@ def _by_property(table: Table, outcomes: list[Any], data: Any) -> dict[str, Prop
             continue
         result.passed = False
         detail = one.result or {}
+        columns = {config.kwargs.get("column"), *config.kwargs.get("column_list", [])}
+        values = [] if columns & hidden else detail.get("partial_unexpected_list", [])
         result.failures.append(
             {
                 "expectation": config.type,
                 "column": config.kwargs.get("column") or ", ".join(config.kwargs.get("column_list", ["(table)"])),
                 "unexpected": detail.get("unexpected_count", detail.get("observed_value", str(one.exception_info))),
-                "sample": [str(v) for v in detail.get("partial_unexpected_list", [])][:SAMPLE],
+                "sample": [str(v) for v in values][:SAMPLE],
                 "rows": failing_rows(table, config.type, config.kwargs.get("column"), data),
             }
         )
