@@ -7,7 +7,7 @@ from datetime import date, timedelta
 from typing import TYPE_CHECKING
 
 from lakehouse.commits import retry_conflicts
-from lakehouse.lake import Lake, newest
+from lakehouse.lake import Lake
 from lakehouse.refine import events as refine_events
 from lakehouse.refine.ads import AD_EVENTS, ads
 from lakehouse.tables.bronze import EVENTS
@@ -45,40 +45,12 @@ def refine_listens(lake: Lake, plays: pa.Array, first_landed: date) -> None:
     ids = lake.spark.createDataFrame(pa.table({"touched": plays}))
     since = first_landed - timedelta(days=refine_events.LOOKBACK_DAYS)
 
-    def write() -> None:
-        events = lake.read(EVENTS).where(F.col("landing_date") >= F.lit(since))
-        play = F.when(F.col("event_type") == "play", F.col("event_id")).when(
-            F.col("event_type") == "skip", F.col("payload.play_event_id")
-        )
-        events = events.join(F.broadcast(ids), play == F.col("touched"), "left_semi")
-        _merge(lake, refine_events.listens(events, F.lit(True)))
-
-    lake.ensure(LISTENS)
-    retry_conflicts(write, LISTENS.name)
-
-
-def _merge(lake: Lake, listens: DataFrame) -> None:
-    """Merge by event id, the latest ``received_at`` wins.
-
-    Of one moment the row that is made now wins: it knows all that bronze has, also a skip that came in a later batch
-    than its play and bears no later time.
-    """
-    from pyspark.sql import functions as F
-
-    versions = lake.conform(LISTENS, listens).persist()
-    try:
-        # of all versions: a corrected time may have moved the play from another day
-        days = ", ".join(f"DATE'{row[0]}'" for row in versions.select("event_date").distinct().collect())
-        if not days:
-            return
-        same = F.expr(f"t.event_date IN ({days}) AND t.event_id = s.event_id")
-        known_more = "s.received_at = t.received_at AND NOT (s.ms_played <=> t.ms_played AND s.skipped <=> t.skipped)"
-        rows = newest(versions, LISTENS.key, LISTENS.newest_by)
-        merge = lake.delta(LISTENS).alias("t").merge(rows.alias("s"), same)
-        merge = merge.whenMatchedUpdateAll(F.expr(f"s.received_at > t.received_at OR ({known_more})"))
-        merge.whenNotMatchedInsertAll().execute()
-    finally:
-        versions.unpersist()
+    events = lake.read(EVENTS).where(F.col("landing_date") >= F.lit(since))
+    play = F.when(F.col("event_type") == "play", F.col("event_id")).when(
+        F.col("event_type") == "skip", F.col("payload.play_event_id")
+    )
+    events = events.join(F.broadcast(ids), play == F.col("touched"), "left_semi")
+    lake.write(LISTENS, refine_events.listens(events, F.lit(True)))
 
 
 def refine_acts(lake: Lake, kinds: Iterable[str], events: Callable[[], DataFrame]) -> None:

@@ -43,6 +43,8 @@ GRAPH = {
     "serving/exported_model": {"models/champion"},
     "serving/served_version": {"serving/exported_model"},
     "maintenance/tables": set(),
+    "stream/kafka": set(),
+    "stream/files": set(),
 }
 PARTITIONED = {
     "bronze/events",
@@ -148,9 +150,10 @@ def test_the_checks_of_an_asset_run_with_its_job():
 def test_schedule_and_sensors():
     schedule = defs.resolve_schedule_def("nightly")
     assert (schedule.job_name, schedule.cron_schedule, schedule.execution_timezone) == ("nightly", "30 2 * * *", "UTC")
-    assert {s.name for s in defs.sensors} == {"raw_files", "new_champion", "keep_fresh"}
+    assert {s.name for s in defs.sensors} == {"raw_files", "new_champion", "keep_fresh", "keep_streaming"}
     assert defs.resolve_sensor_def("raw_files").job_name == "ingest"
     assert defs.resolve_sensor_def("new_champion").job_name == "publish"
+    assert defs.resolve_sensor_def("keep_streaming").job_name == "stream"
 
 
 def test_the_definitions_are_valid():
