@@ -7,6 +7,7 @@ from collections.abc import Callable
 
 from lakehouse.contract import Sensitivity, Table
 from lakehouse.events import json_schema
+from lakehouse.features.catalogue import feature_catalogue
 from lakehouse.tables import TABLES
 
 _LAYERS = {"bronze": "Bronze", "silver": "Silver", "gold": "Gold"}
@@ -51,4 +52,8 @@ def event_schema() -> str:
     return json.dumps(json_schema(), indent=2, sort_keys=True) + "\n"
 
 
-GENERATED: dict[str, Callable[[], str]] = {"data-dictionary.md": data_dictionary, "event-schema.json": event_schema}
+GENERATED: dict[str, Callable[[], str]] = {
+    "data-dictionary.md": data_dictionary,
+    "event-schema.json": event_schema,
+    "features.md": feature_catalogue,
+}

@@ -62,7 +62,7 @@ def update(view: FeatureView, states: Mapping[Key, bytes | None], events: pa.Tab
     facts = pa.concat_tables([_own(view, events), *logs])
     facts = facts.filter(_may_count(view, facts, now_ms))
     parts = dict(_by_key(view, facts))
-    touched = list(dict.fromkeys([*_keys(view, events), *states]))
+    touched = list(dict.fromkeys([*keys_of(view, events), *states]))
     encoded = {key: _encode(view, parts[key]) if key in parts else None for key in touched}
     return Update(encoded, _rows(view, facts, touched, now, now_ms))
 
@@ -114,7 +114,8 @@ def _may_count(view: FeatureView, facts: pa.Table, now_ms: int) -> pa.Array:
     return pa.array(known + view.horizon >= now_ms)
 
 
-def _keys(view: FeatureView, facts: pa.Table) -> list[Key]:
+def keys_of(view: FeatureView, facts: pa.Table) -> list[Key]:
+    """Keys of the entities that ``facts`` touch: those whose states ``update`` wants."""
     columns = [facts[k].to_pylist() for k in view.keys]
     return [key for key in dict.fromkeys(zip(*columns, strict=True)) if None not in key]
 

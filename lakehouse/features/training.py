@@ -11,7 +11,7 @@ from datetime import timedelta
 from typing import TYPE_CHECKING
 
 from lakehouse.features.batch import CLOCK_SKEW
-from lakehouse.features.context import context_columns
+from lakehouse.features.context import CONTEXT, context_columns
 from lakehouse.features.declare import FeatureView
 from lakehouse.features.evaluate import TIME
 from lakehouse.features.facts import KEYS, STREAMS, facts
@@ -59,7 +59,9 @@ def join_features(
         same = [view for view in views if view.keys[0] == first]
         values = at_questions(same, facts(tables, same), asked, groups_for(rows))
         result = result.join(values, ROW, "left")
-    return result.drop(ROW)
+    return result.select(
+        "event_id", "user_key", "track_id", "occurred_at", *LABELS, *context_names(), *feature_names(views)
+    )
 
 
 def _recent(
@@ -85,6 +87,5 @@ def feature_names(views: Sequence[FeatureView] = VIEWS) -> list[str]:
 
 
 def context_names() -> list[str]:
-    from lakehouse.features.context import CONTEXT
-
+    """Columns of a training set that say what the event said of itself."""
     return [f"context__{name}" for name in CONTEXT]
