@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import NamedTuple
 
-from lakehouse.stream.errors import StreamError
+from lakehouse.stream.errors import UNDELIVERED, StreamError
 
 _FLUSH_SECONDS = 60
 _HEADER_CHARACTERS = 1000
@@ -52,7 +52,7 @@ class DeadLetters:
         if left or refused:
             why = refused[0] if refused else f"no answer within {_FLUSH_SECONDS} s"
             raise StreamError(
-                f"{len(refused) + left} of {count} dead letters did not reach topic {self._topic}: {why}. "
+                f"{len(refused) + left} of {count} {UNDELIVERED} topic {self._topic}: {why}. "
                 "They are in quarantine (`soundlake quarantine list`); the batch is tried again"
             )
         return count

@@ -11,6 +11,9 @@ class BrokerUnreachable(StreamError):
     """No broker answers."""
 
 
+UNDELIVERED = "dead letters did not reach"
+"""Part of the message when the dead-letter topic does not take a batch's bad records."""
+
 _LOST = ("KAFKA_DATA_LOSS", "data may have been lost", "OffsetOutOfRangeException", "data was aged out")
 _AWAY = (
     "TimeoutException",
@@ -28,7 +31,9 @@ _AWAY = (
 
 def is_broker_away(text: str) -> bool:
     """Does an error of Spark's Kafka source mean that the broker can't be reached now?"""
-    return not is_data_lost(text) and any(part in text for part in _AWAY)
+    if is_data_lost(text):
+        return False
+    return UNDELIVERED in text or ("org.apache.kafka" in text and any(part in text for part in _AWAY))
 
 
 def is_data_lost(text: str) -> bool:

@@ -111,7 +111,7 @@ class _Runner:
                         return self._reporter.state("stopped")
                     wait = min(_LONGEST_WAIT, 2 * wait)
                 except Exception as error:
-                    self._reporter.state("failed", str(error).splitlines()[0])
+                    self._reporter.state("failed", (str(error) or type(error).__name__).splitlines()[0])
                     raise
 
     @contextmanager
@@ -209,7 +209,7 @@ def _app_id(storage: Storage, folder: str) -> str:
 
 
 def _explained(error: Exception, settings: Settings, folder: str) -> Exception:
-    text = str(error)
+    text = f"{error}\n{getattr(error, '_stackTrace', None) or ''}"  # the cause is named in the JVM's trace only
     if is_data_lost(text):
         return StreamError(
             "the broker deleted records before they were read (retention), or the topic was made again. What bronze "

@@ -104,6 +104,8 @@ def test_errors_of_the_broker_are_told_apart():
     assert is_broker_away("org.apache.kafka.common.errors.TimeoutException: fetchOffset")
     lost = "[KAFKA_DATA_LOSS.COULD_NOT_READ_OFFSET_RANGE] Some data may have been lost (TimeoutException)"
     assert is_data_lost(lost) and not is_broker_away(lost)
+    assert is_broker_away("3 of 4 dead letters did not reach topic soundlake.dead-letter: no answer")
+    assert not is_broker_away("java.net.SocketTimeoutException: Read timed out, software.amazon.awssdk")
     assert not is_broker_away("DELTA_CONCURRENT_APPEND") and not is_data_lost("division by zero")
 
 
