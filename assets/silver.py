@@ -14,7 +14,7 @@ from lakehouse.tables import silver as s
 
 @dg.asset(
     **asset_arguments(s.LISTENS, partitioned=True),
-    ins={"events": dg.AssetIn(key_of(b.EVENTS), metadata={"lookback_days": refine_events.LOOKBACK_DAYS})},
+    ins={"events": dg.AssetIn(key_of(b.EVENTS), metadata={"days_around": refine_events.LOOKBACK_DAYS})},
 )
 def listens(context: dg.AssetExecutionContext, events: DataFrame) -> DataFrame:
     return refine_events.listens(events, refine_events.landed(days_of(context)))

@@ -23,6 +23,11 @@ if TYPE_CHECKING:
     from pyspark.sql import DataFrame, SparkSession
 
 
+KNOWN_IN = "_known_in"
+"""A frame that is merged may have this column: it then holds one row a key, made from all that is known of the key, and
+the column tells the partitions that versions of the row were ever seen in."""
+
+
 class ContractMismatch(ValueError):
     """A DataFrame does not fit the table it is written to."""
 
@@ -82,8 +87,11 @@ class Lake:
             self._ensured.add(table.name)
 
     # ------------------------------------------------------------------ writing
-    def conform(self, table: Table, frame: DataFrame) -> DataFrame:
-        """The declared columns in their order and types; raises ContractMismatch that names a missing column."""
+    def conform(self, table: Table, frame: DataFrame, also: Iterable[str] = ()) -> DataFrame:
+        """The declared columns in their order and types, then those of ``also``.
+
+        Raises ContractMismatch that names a missing column.
+        """
         from pyspark.sql import functions as F
         from pyspark.sql.types import StructType
 
@@ -93,16 +101,15 @@ class Lake:
                 f"{table.name}: the frame lacks {', '.join(missing)}; it has {', '.join(frame.columns)}"
             )
         schema = StructType.fromDDL(table.ddl())
-        return frame.select(*(F.col(f.name).cast(f.dataType).alias(f.name) for f in schema))
+        return frame.select(*(F.col(f.name).cast(f.dataType).alias(f.name) for f in schema), *also)
 
     def write(self, table: Table, frame: DataFrame) -> WriteResult:
         """Write ``frame`` as the contract says."""
         self.ensure(table)
-        frame = self.conform(table, frame)
         if table.write is Write.REPLACE:
-            return self._replace(table, frame)
+            return self._replace(table, self.conform(table, frame))
         if table.write is Write.APPEND_ONCE:
-            return self._append_once(table, frame)
+            return self._append_once(table, self.conform(table, frame))
         return self._merge(table, frame)
 
     def _append(self, table: Table, frame: DataFrame) -> None:
@@ -120,35 +127,41 @@ class Lake:
         return self._result(table)
 
     def _merge(self, table: Table, frame: DataFrame) -> WriteResult:
-        """One row a key: of several, and against the table, the largest ``newest_by`` wins (ties: the larger row).
+        """One row a key, whatever the order of arrival: the largest ``newest_by`` wins, see KNOWN_IN and ``newest``.
 
         Only partitions that some version of a row in ``frame`` lies in are looked at.
         """
-        if not self.state(table).rows and self._first_load(table, frame):
+        versions = self.conform(table, frame, also=[KNOWN_IN] if KNOWN_IN in frame.columns else [])
+        if not self.state(table).rows and self._first_load(table, _one_a_key(table, versions)):
             return self._result(table)
-        frame = frame.persist()
-        try:
-            partition = next((name for name in table.partition_by if name not in table.key), None)
-            condition = " AND ".join(f"t.{name} = s.{name}" for name in table.key)
-            if partition is not None:
-                touched = sorted(row[0] for row in frame.select(partition).distinct().collect())
-                days = ", ".join(f"DATE'{day}'" for day in touched)
-                condition = f"t.{partition} IN ({days}) AND {condition}"
-            if not (touched if partition is not None else frame.head(1)):
-                return WriteResult(self.state(table).version, changed=False)
-            rows = newest(frame, table.key, table.newest_by)
-            retry_conflicts(lambda: self._merge_rows(table, rows, condition), table.name)
-            return self._result(table)
-        finally:
-            frame.unpersist()
+        # made again when another writer was first: what it wrote may be known to this frame now
+        changed = retry_conflicts(lambda: self._merge_versions(table, versions), table.name)
+        return self._result(table) if changed else WriteResult(self.state(table).version, changed=False)
 
-    def _first_load(self, table: Table, frame: DataFrame) -> bool:
+    def _merge_versions(self, table: Table, versions: DataFrame) -> bool:
+        """-> False if there was nothing to merge."""
+        versions = versions.persist()
+        try:
+            condition = " AND ".join(f"t.{name} = s.{name}" for name in table.key)
+            partition = next((name for name in table.partition_by if name not in table.key), None)
+            if partition is None:
+                touched = versions.head(1)
+            else:
+                touched = _days_of(versions, partition)
+                condition = f"t.{partition} IN ({', '.join(touched)}) AND {condition}"
+            if touched:
+                self._merge_rows(table, versions, condition)
+            return bool(touched)
+        finally:
+            versions.unpersist()
+
+    def _first_load(self, table: Table, rows: DataFrame) -> bool:
         """Append to the empty table; -> False if another writer was first and nothing was written.
 
         Appends never conflict, so the commit takes a transaction id that only one writer of a table can have.
         """
         ours = uuid.uuid4().hex
-        writer = newest(frame, table.key, table.newest_by).write.format("delta").mode("append")
+        writer = rows.write.format("delta").mode("append")
         writer = writer.option("txnAppId", "soundlake-first-load").option("txnVersion", 1).option("userMetadata", ours)
         try:
             writer.save(self.uri(table))
@@ -158,18 +171,42 @@ class Lake:
             return False
         return delta_log.has_commit(self.settings, table, ours)
 
-    def _merge_rows(self, table: Table, rows: DataFrame, condition: str) -> None:
+    def _merge_rows(self, table: Table, versions: DataFrame, condition: str) -> None:
         from pyspark.sql import functions as F
 
+        rows = _one_a_key(table, versions)
         merge = self.delta(table).alias("t").merge(rows.alias("s"), F.expr(condition))
         if table.newest_by:
-            merge = merge.whenMatchedUpdateAll(F.expr(f"s.{table.newest_by} > t.{table.newest_by}"))
+            merge = merge.whenMatchedUpdateAll(F.expr(_replaces(table, complete=KNOWN_IN in versions.columns)))
         merge.whenNotMatchedInsertAll().execute()
 
     def _result(self, table: Table) -> WriteResult:
         metrics = delta_log.last_metrics(self.settings, table)
         inserted = metrics.get("numTargetRowsInserted") or metrics.get("numOutputRows") or 0
         return WriteResult(self.state(table).version, int(inserted), int(metrics.get("numTargetRowsUpdated") or 0))
+
+
+def _one_a_key(table: Table, versions: DataFrame) -> DataFrame:
+    if KNOWN_IN in versions.columns:
+        return versions.drop(KNOWN_IN)
+    return newest(versions, table.key, table.newest_by)
+
+
+def _days_of(versions: DataFrame, partition: str) -> list[str]:
+    """SQL of the days that a version lies in."""
+    from pyspark.sql import functions as F
+
+    day = F.explode(KNOWN_IN) if KNOWN_IN in versions.columns else F.col(partition)
+    return sorted(f"DATE'{row[0]}'" for row in versions.select(day.alias("day")).distinct().collect())
+
+
+def _replaces(table: Table, complete: bool) -> str:
+    """SQL: does a row of the frame replace its twin? Of one moment, one that is made from all that is known does."""
+    name = table.newest_by
+    if not complete:
+        return f"s.{name} > t.{name}"
+    same = " AND ".join(f"s.{c} <=> t.{c}" for c in table.column_names if c not in table.key)
+    return f"s.{name} > t.{name} OR (s.{name} = t.{name} AND NOT ({same}))"
 
 
 def newest(frame: DataFrame, key: Iterable[str], newest_by: str | None) -> DataFrame:

@@ -24,6 +24,7 @@ from lakehouse.events import ContractError, decode_event
 from lakehouse.rows import Line, RawFile, entity_batch, event_batch, event_columns_batch, fault_batch
 
 BATCH_LINES = 10_000
+LONGEST_LINE = 16 << 20
 _CHUNK = 1 << 20
 
 Pseudonym = Callable[[str], str]
@@ -34,18 +35,26 @@ _KEPT = 1 << 20  # characters of a bad line that quarantine keeps
 def read_lines(stream: BinaryIO) -> Iterator[Line]:
     """Lines of a plain or gzipped stream, numbered from 1; a broken stream ends in one line that says why.
 
-    Lines before the break are delivered: a truncated upload loses only what never arrived.
+    Lines before the break are delivered: a truncated upload loses only what never arrived. Of a line that is longer
+    than LONGEST_LINE only the beginning is kept, so that memory is bounded whatever a file holds.
     """
-    number, rest, empty = 0, b"", True
+    number, rest, empty, too_long = 0, b"", True, False
     try:
         for chunk in _decompressed(stream):
             empty = False
+            if too_long:  # until its end
+                _, found, chunk = chunk.partition(b"\n")
+                too_long = not found
             parts = (rest + chunk).split(b"\n") if rest else chunk.split(b"\n")
             rest = parts.pop()
             for part in parts:
                 number += 1
                 if part.strip():
                     yield Line(number, part)
+            if len(rest) > LONGEST_LINE:
+                number += 1
+                yield Line(number, rest[:_CHUNK], f"line longer than {LONGEST_LINE >> 20} MiB")
+                rest, too_long = b"", True
     except _BrokenStream as broken:
         yield Line(number + 1, rest, str(broken))
         return

@@ -46,8 +46,8 @@ class DeltaIOManager(dg.IOManager):
         if not (context.has_asset_partitions and table.run_partition):
             return self._lake.read(table)
         window = context.asset_partitions_time_window
-        lookback = timedelta(days=int((context.definition_metadata or {}).get("lookback_days", 0)))
-        first, last = window.start.date() - lookback, (window.end - timedelta(seconds=1)).date()
+        around = timedelta(days=int((context.definition_metadata or {}).get("days_around", 0)))
+        first, last = window.start.date() - around, (window.end - timedelta(seconds=1)).date() + around
         return self._lake.read(table, (first, last))
 
     def _preview(self, table: Any) -> str:

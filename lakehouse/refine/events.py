@@ -5,6 +5,8 @@ from __future__ import annotations
 from datetime import date
 from typing import TYPE_CHECKING
 
+from lakehouse.lake import KNOWN_IN
+
 if TYPE_CHECKING:
     from pyspark.sql import Column, DataFrame
 
@@ -17,9 +19,9 @@ FEEDBACK_ACTIONS = ("like", "unlike", "playlist_add", "playlist_remove")
 def listens(events: DataFrame, new: Column) -> DataFrame:
     """Listens that the ``new`` events make or change; the same for batch and stream.
 
-    ``events`` are bronze events landed from LOOKBACK_DAYS before the new ones on, ``new`` tells which rows landed now.
-    A play that was here before comes out again when a skip of it lands now, or when it is sent again: both versions of
-    it, so that the write finds the old row wherever a corrected time moved it from.
+    ``events`` are bronze events landed from LOOKBACK_DAYS before the new ones to as many after them, ``new`` tells
+    which rows landed now. A listen is made from all that is known of it: of several versions of a play the one received
+    last, and every skip of it, whatever landed first.
     """
     from pyspark.sql import functions as F
 
@@ -30,7 +32,7 @@ def listens(events: DataFrame, new: Column) -> DataFrame:
     ended = skips.groupBy(skipped_id).agg(
         F.max("received_at").alias("skip_received_at"), F.min("payload.position_ms").alias("skip_position_ms")
     )
-    plays = plays.join(ended, "event_id", "left")
+    plays = _latest_versions(plays).join(ended, "event_id", "left")
     ms_played = F.coalesce("payload.ms_played", "skip_position_ms")
     skipped = (
         F.when(F.col("skip_received_at").isNotNull(), True)
@@ -64,7 +66,21 @@ def listens(events: DataFrame, new: Column) -> DataFrame:
         "weather",
         "temperature_c",
         "playlist_type",
+        KNOWN_IN,
     )
+
+
+def _latest_versions(plays: DataFrame) -> DataFrame:
+    """One row a play, and in KNOWN_IN the days of all its versions: a correction may have moved it to another."""
+    from pyspark.sql import Window
+    from pyspark.sql import functions as F
+
+    same = Window.partitionBy("event_id")
+    latest = same.orderBy(F.col("received_at").desc(), F.xxhash64("raw"))
+    plays = plays.withColumns(
+        {KNOWN_IN: F.collect_set(F.to_date("occurred_at")).over(same), "_version": F.row_number().over(latest)}
+    )
+    return plays.where("_version = 1")
 
 
 def landed(days: tuple[date, date]) -> Column:

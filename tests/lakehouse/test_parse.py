@@ -332,3 +332,15 @@ def test_no_json_value_in_any_field_raises(kind, envelope, one, other):
 def test_lines_of_a_stream():
     found = list(read_lines(io.BytesIO(b"a\n\nb")))
     assert [(one.number, one.data, one.fault) for one in found] == [(1, b"a", None), (3, b"b", None)]
+
+
+def test_a_line_without_end_is_one_fault_and_its_neighbours_stay_good(monkeypatch):
+    monkeypatch.setattr(parsing, "LONGEST_LINE", 3000)
+    monkeypatch.setattr(parsing, "_CHUNK", 1000)
+    data = b"\n".join([line(event_id="a"), b"x" * 50_000, line(event_id="b"), b"y" * 9_000])
+    good, bad = parsed(data)
+    assert [(row["event_id"], row["line"]) for row in good] == [("a", 1), ("b", 3)]
+    assert [(row["line"], row["reason"], len(row["raw"])) for row in bad] == [
+        (2, "line longer than 0 MiB", 1000),
+        (4, "line longer than 0 MiB", 1000),
+    ]

@@ -115,6 +115,27 @@ def test_a_play_sent_again_with_a_corrected_day_is_one_listen(frame, lake, order
     assert [(row.event_id, row.event_date) for row in lake.read(LISTENS).collect()] == [("a", DAY)]
 
 
+@pytest.mark.parametrize("order", [1, -1])
+def test_versions_and_skips_that_bear_one_time_end_the_same(frame, lake, order):
+    """The skip is received before the second version of its play is, and with the same time as the first."""
+    first = {**play("a", ms_played=10), "received_at": f"{DAY}T12:00:01Z"}
+    ended = {**skip("a", 5000), "received_at": f"{DAY}T12:00:01Z"}
+    second = {**play("a", ms_played=20), "received_at": f"{DAY}T12:00:00Z"}
+    landed: list = []
+    for some in [[first], [second], [ended]][::order]:
+        landed += some
+        lake.write(LISTENS, listens(frame(landed), ALL))
+        lake.write(LISTENS, listens(frame([play("other")]), ALL))
+    rows = {row.event_id: (row.ms_played, row.skipped) for row in lake.read(LISTENS).collect()}
+    assert rows == {"a": (10, True), "other": (None, None)}
+
+
+def test_a_play_that_lands_late_finds_the_skip_of_a_later_day(frame):
+    """The dump of the first day comes in after that of the second."""
+    lines = {DAY: [play("a")], NEXT: [skip("a", day=NEXT)]}
+    assert listens_of(frame, lines, (DAY, DAY))["a"]["skipped"] is True
+
+
 def test_time_at_the_listeners_place(frame):
     rows = listens_of(
         frame,
