@@ -12,4 +12,9 @@ play), and leaves a window of length W at occurred_at + W. The value at time t i
 
 and of nothing else, so an event never sees itself, its twins in time, or anything the service had not received yet.
 Times are whole milliseconds.
+
+Of an event that came in several versions (sent again, corrected, its skip told later), the one that was known last
+before t counts; versions are matched by event id within an entity. silver keeps the newest version alone: where one
+was replaced, a training value lacks the event for the time between the two, while the stream had the first version. It
+is never the other way round.
 """
