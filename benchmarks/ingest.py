@@ -1,68 +1,250 @@
-"""Raw dump to bronze and silver listens, beside plain Spark reading the same files into Parquet without any check."""
+"""Raw dumps to bronze and silver, beside what one would write by hand: plain Spark, and DuckDB.
+
+    python -m benchmarks.ingest [--events 1000000 10000000] [--runs 3] [--files 20000]
+
+Ours reads gzipped JSON Lines, checks every field against the contract, writes bronze.events (with the raw line),
+quarantine and ledger, then silver.listens and silver.feedback, one row an event id. The others read the same files with
+a schema, drop duplicate event ids and write one Parquet table; they check nothing. All sides run in one process tree
+with the same cores; the first turn warms the JVM and is not counted.
+"""
 
 from __future__ import annotations
 
+import argparse
+import gzip
+import os
 import shutil
 import statistics
 import tempfile
+import threading
 import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from datetime import date, timedelta
 from pathlib import Path
 
-from benchmarks.report import Row
+from benchmarks.report import Row, write_section
 
 START = date(2026, 1, 1)
+DAYS = 30
+_PER_USER_AND_DAY = 13.4  # events of a simulated listener
+Span = tuple[date, date]
 
 
-def measure_ingest(users: int, days: int, runs: int) -> list[Row]:
-    from lakehouse.settings import Settings
-    from lakehouse.sources import RawWriter
-    from lakehouse.spark import get_spark
-    from simulation import simulate
+class Bench:
+    """One Spark session and a folder that both sides use."""
 
-    ours, plain = [], []
-    with tempfile.TemporaryDirectory(prefix="soundlake-bench-") as folder:
-        world = Path(folder) / "world"
-        with RawWriter(str(world), "simulation") as writer:
-            events = simulate(writer, users=users, tracks=2 * users, days=days, start=START).events
-        spark = get_spark()
-        last = START + timedelta(days=days + 3)
-        for turn in range(runs + 1):  # the first warms the JVM and is not counted
-            lake = Path(folder) / f"lake{turn}"
-            lake.mkdir()
-            (lake / "raw").symlink_to(world / "raw")
-            settings = Settings(lake=str(lake), pseudonym_key="bench")
-            a, b = _ours(spark, settings, (START, last)), _plain(spark, world, lake / "parquet")
-            if turn:
-                ours.append(events / a)
-                plain.append(events / b)
-            shutil.rmtree(lake)
-    what = f"gz JSONL → bronze + silver.listens, validated, {events:,} events"
-    beside = "Spark read.json with schema → dropDuplicates → Parquet"
-    return [Row(what, "events/s", statistics.median(ours), beside, statistics.median(plain))]
+    def __init__(self, folder: Path):
+        from lakehouse.settings import Settings
+        from lakehouse.spark import get_spark
+
+        self.folder = folder
+        self._settings = Settings(lake=str(folder / "lake"), pseudonym_key="bench")
+        self.spark = get_spark(self._settings)
+
+    def world(self, events: int, days: int = DAYS) -> tuple[Path, int]:
+        """A raw zone of about so many events; -> its folder and their number."""
+        from lakehouse.sources import RawWriter
+        from simulation import simulate
+
+        users = round(events / days / _PER_USER_AND_DAY)
+        path = self.folder / f"world-{events}"
+        with RawWriter(str(path), "simulation") as writer:
+            made = simulate(writer, users=users, tracks=20_000, days=days, start=START, seed=1)
+        return path, made.events
+
+    @contextmanager
+    def lake(self, world: Path) -> Iterator:
+        """An empty lake over the raw zone of ``world``."""
+        from lakehouse.lake import Lake
+        from lakehouse.settings import Settings
+
+        path = Path(tempfile.mkdtemp(dir=self.folder))
+        (path / "raw").symlink_to(world / "raw")
+        yield Lake(self.spark, Settings(lake=str(path), pseudonym_key="bench"))
+        self.spark.catalog.clearCache()
+        shutil.rmtree(path)
+
+    def spark_by_hand(self, world: Path) -> float:
+        schema = (
+            "event_id string, event_type string, user_id string, session_id string, occurred_at timestamp, "
+            "received_at timestamp, device struct<type: string, os: string, app_version: string>, "
+            "context struct<country: string, region: string, utc_offset_min: int, activity: string, network: string, "
+            "weather: string, temperature_c: double>, payload struct<track_id: string, ms_played: bigint, "
+            "duration_ms: bigint, reason_start: string, reason_end: string, play_event_id: string, "
+            "position_ms: bigint, playlist_id: string, query: string, results: bigint>"
+        )
+        out = self.folder / "by-hand"
+        with timed() as seconds:
+            frame = self.spark.read.schema(schema).json(str(world / "raw" / "events"))
+            frame.dropDuplicates(["event_id"]).write.mode("overwrite").parquet(str(out))
+        shutil.rmtree(out)
+        return seconds()
+
+    def duckdb(self, world: Path) -> float:
+        import duckdb
+
+        out = self.folder / "duckdb.parquet"
+        with timed() as seconds, duckdb.connect() as connection:
+            connection.execute(f"SET threads = {os.cpu_count()}; SET memory_limit = '4GB'")
+            connection.execute(f"SET temp_directory = '{self.folder / 'duckdb-spill'}'")
+            connection.execute(
+                f"COPY (SELECT * FROM read_json('{world}/raw/events/*/*/*.jsonl.gz', format = 'newline_delimited', "
+                "union_by_name = true, hive_partitioning = false) "
+                f"QUALIFY row_number() OVER (PARTITION BY event_id) = 1) TO '{out}' (FORMAT parquet)"
+            )
+        out.unlink()
+        return seconds()
 
 
-def _ours(spark, settings, span) -> float:
+@contextmanager
+def timed() -> Iterator[Callable[[], float]]:
+    start = time.perf_counter()
+    end: list[float] = []
+    yield lambda: end[0]
+    end.append(time.perf_counter() - start)
+
+
+def load(lake, span: Span) -> float:
+    """-> seconds of ingest, listens and feedback for the days of ``span``."""
     from lakehouse.ingest import ingest
-    from lakehouse.lake import Lake
-    from lakehouse.refine.events import landed, listens
+    from lakehouse.refine.events import LOOKBACK_DAYS, feedback, landed, listens
     from lakehouse.tables.bronze import EVENTS
-    from lakehouse.tables.silver import LISTENS
+    from lakehouse.tables.silver import FEEDBACK, LISTENS
 
-    start = time.perf_counter()
-    lake = Lake(spark, settings)
-    ingest(lake, span)
-    lake.write(LISTENS, listens(lake.read(EVENTS, span), landed(span)))
-    return time.perf_counter() - start
+    around = timedelta(LOOKBACK_DAYS)
+    with timed() as seconds:
+        ingest(lake, span)
+        events = lake.read(EVENTS, (span[0] - around, span[1] + around))
+        lake.write(LISTENS, listens(events, landed(span)))
+        lake.write(FEEDBACK, feedback(lake.read(EVENTS, span)))
+    return seconds()
 
 
-def _plain(spark, world: Path, out: Path) -> float:
-    schema = (
-        "event_id string, event_type string, user_id string, occurred_at timestamp, received_at timestamp, "
-        "device struct<type: string>, context struct<country: string, utc_offset_min: int, activity: string>, "
-        "payload struct<track_id: string, ms_played: bigint, duration_ms: bigint, reason_end: string>"
-    )
-    start = time.perf_counter()
-    frame = spark.read.schema(schema).json(str(world / "raw" / "events"))
-    frame.dropDuplicates(["event_id"]).write.parquet(str(out))
-    return time.perf_counter() - start
+class PeakMemory:
+    """Largest resident memory of this process and all below it, MiB, looked at twice a second."""
+
+    def __init__(self) -> None:
+        self.mib = 0.0
+        self._stop = threading.Event()
+
+    def __enter__(self) -> PeakMemory:
+        self._thread = threading.Thread(target=self._watch, daemon=True)
+        self._thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._stop.set()
+        self._thread.join()
+
+    def _watch(self) -> None:
+        import psutil
+
+        while not self._stop.wait(0.5):
+            total = 0
+            for process in (psutil.Process(), *psutil.Process().children(recursive=True)):
+                try:
+                    total += process.memory_info().rss
+                except psutil.Error:
+                    continue
+            self.mib = max(self.mib, total / 2**20)
+
+
+def whole(bench: Bench, events: int, runs: int) -> tuple[list[Row], float]:
+    """Rows of a full load of about ``events``, and its median seconds."""
+    world, number = bench.world(events)
+    span = (START, START + timedelta(DAYS + 3))
+    ours, spark, duck = [], [], []
+    with PeakMemory() as memory:
+        for turn in range(runs + 1):
+            with bench.lake(world) as lake:
+                seconds = load(lake, span)
+            if turn:
+                ours.append(seconds)
+    for turn in range(runs + 1):
+        seconds = bench.spark_by_hand(world), bench.duckdb(world)
+        if turn:
+            spark.append(seconds[0])
+            duck.append(seconds[1])
+    shutil.rmtree(world)
+    rate = [number / statistics.median(side) for side in (ours, spark, duck)]
+    what = f"gz JSONL → bronze + silver, {number:,} events"
+    return [
+        Row(what, "events/s", rate[0], "Spark: read.json with schema → dropDuplicates → Parquet", rate[1]),
+        Row(what, "events/s", rate[0], "DuckDB: read_json → one row an id → Parquet", rate[2]),
+        Row(f"peak memory, {number:,} events", "MiB", memory.mib),
+    ], statistics.median(ours)
+
+
+def one_day(bench: Bench, events: int, runs: int) -> Row:
+    """The last of 30 days onto 29, beside all 30."""
+    world, _ = bench.world(events)
+    last = START + timedelta(DAYS - 1)
+    whole_seconds, day_seconds = [], []
+    for turn in range(runs + 1):
+        with bench.lake(world) as lake:
+            seconds = load(lake, (START, last + timedelta(3)))
+        with bench.lake(world) as lake:
+            load(lake, (START, last - timedelta(1)))
+            day = load(lake, (last, last))
+        if turn:
+            whole_seconds.append(seconds)
+            day_seconds.append(day)
+    shutil.rmtree(world)
+    a, b = statistics.median(day_seconds), statistics.median(whole_seconds)
+    return Row(f"the last of {DAYS} days, {events:,} events in all", "s", a, "all days from nothing", b)
+
+
+def small_files(bench: Bench, files: int, events: int, runs: int) -> Row:
+    """The same lines in ``files`` files and in 20."""
+    world, number = bench.world(events)
+    dumps = sorted((world / "raw" / "events").rglob("*.gz"))
+    lines = [line for path in dumps for line in gzip.decompress(path.read_bytes()).splitlines(keepends=True)]
+    seconds: dict[int, list[float]] = {files: [], 20: []}
+    for count in seconds:
+        target = bench.folder / f"files-{count}"
+        step = -(-len(lines) // count)
+        folder = target / "raw" / "events" / f"date={START + timedelta(DAYS)}" / "hour=00"
+        folder.mkdir(parents=True)
+        for place in range(0, len(lines), step):
+            (folder / f"{place:09}.jsonl.gz").write_bytes(gzip.compress(b"".join(lines[place : place + step]), 1))
+        for turn in range(runs + 1):
+            with bench.lake(target) as lake:
+                taken = load(lake, (START, START + timedelta(DAYS)))
+            if turn:
+                seconds[count].append(taken)
+        shutil.rmtree(target)
+    shutil.rmtree(world)
+    a, b = (statistics.median(side) for side in seconds.values())
+    return Row(f"{number:,} events in {files:,} files", "s", a, "the same lines in 20 files", b)
+
+
+def measure(events: list[int], runs: int, files: int) -> list[Row]:
+    with tempfile.TemporaryDirectory(prefix="soundlake-bench-") as folder:
+        bench = Bench(Path(folder))
+        rows, taken = [], {}
+        for size in sorted(events):
+            more, taken[size] = whole(bench, size, runs)
+            rows += more
+        sizes = sorted(taken)
+        if len(sizes) > 1:
+            a, b = sizes[0], sizes[-1]
+            rows.append(Row(f"{b / a:g} times the data", "s", taken[b], f"{a:,} events", taken[a]))
+        rows.append(one_day(bench, sizes[0], runs))
+        rows.append(small_files(bench, files, min(sizes[0], 20 * files), runs))
+        return rows
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.ingest", description=__doc__)
+    parser.add_argument("--events", type=int, nargs="+", default=[1_000_000])
+    parser.add_argument("--runs", type=int, default=3, help="runs of each side; medians are printed")
+    parser.add_argument("--files", type=int, default=20_000, help="number of small files")
+    arguments = parser.parse_args()
+    rows = measure(arguments.events, arguments.runs, arguments.files)
+    sizes = " ".join(map(str, arguments.events))
+    write_section("Ingest", rows, f"python -m benchmarks.ingest --events {sizes} --runs {arguments.runs}")
+
+
+if __name__ == "__main__":
+    main()

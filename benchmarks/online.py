@@ -12,8 +12,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import os
-import platform
 import random
 import shutil
 import socket
@@ -29,7 +27,7 @@ from pathlib import Path
 
 import numpy as np
 
-from benchmarks.report import Row
+from benchmarks.report import write_part
 from lakehouse.online.rows import Field, RowSchema, microseconds
 from lakehouse.online.store import OnlineStore, Source, open_store
 from lakehouse.settings import Settings, get_settings
@@ -207,14 +205,11 @@ def take_turns(readers: dict[str, tuple[Reader, int]], rounds: int) -> list[Late
     return [Latency(name, *map(float, both)) for name, both in medians.items()]
 
 
-def report(found: list[Latency], notes: list[str], command: str) -> str:
+def report(found: list[Latency], notes: list[str]) -> str:
     """The table as Markdown, each store of ours beside Feast's of the same kind."""
     by_name = {one.store: one for one in found}
     beside = {"soundlake, LMDB": "Feast, SQLite", "soundlake, Redis": "Feast, Redis"}
-    machine = f"{os.cpu_count()} cores, {platform.machine()}, {datetime.now(UTC):%Y-%m-%d}"
     lines = [
-        f"Printed by `{command}` ({machine}).",
-        "",
         "| store | p50 | p99 | beside | p50 | p99 | faster at p50, p99 |",
     ]
     lines.append("|---|---|---|---|---|---|---|")
@@ -231,31 +226,15 @@ def report(found: list[Latency], notes: list[str], command: str) -> str:
     return "\n".join([*lines, *(f"\n{note}" for note in notes)]) + "\n"
 
 
-def measure_online(users: int, rounds: int) -> list[Row]:
-    """The same figures as rows of the common table, in microseconds."""
-    by_name = {one.store: one for one in measure(users, rounds, None)[0]}
-    rows = []
-    for mine, other in (("soundlake, LMDB", "Feast, SQLite"), ("soundlake, Redis", "Feast, Redis")):
-        for part in ("p50", "p99") if mine in by_name else ():
-            theirs = getattr(by_name[other], part) if other in by_name else None
-            what = f"online read of one user ({mine.split(', ')[1]}), {part}"
-            rows.append(Row(what, "µs", getattr(by_name[mine], part), other if theirs else "", theirs))
-    return rows
-
-
 def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.online", description=__doc__)
     parser.add_argument("--users", type=int, default=10_000)
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--feast-python", help="interpreter of an environment that has Feast")
-    parser.add_argument("--out", type=Path, help="write the table there too")
     arguments = parser.parse_args()
     found, notes = measure(arguments.users, arguments.rounds, arguments.feast_python)
     command = f"python -m benchmarks.online --users {arguments.users} --rounds {arguments.rounds}"
-    text = report(found, notes, command)
-    if arguments.out:
-        arguments.out.write_text(text)
-    print(text)
+    write_part("Online reads of one user, decoded to a vector", report(found, notes), command)
 
 
 if __name__ == "__main__":

@@ -6,7 +6,7 @@ import time
 
 import numpy as np
 
-from benchmarks.report import Row
+from benchmarks.report import Row, write_section
 
 TOP = 10
 
@@ -59,3 +59,15 @@ def _milliseconds(call, asked: list[dict[str, np.ndarray]], requests: int) -> li
         call(asked[number % len(asked)])
         times.append((time.perf_counter() - start) * 1000)
     return times
+
+
+def main() -> None:
+    from lakehouse.settings import get_settings
+    from orchestration.home import prepare
+
+    prepare(get_settings())
+    write_section("Answers", measure_serving(500), "python -m benchmarks.serving")
+
+
+if __name__ == "__main__":
+    main()
