@@ -89,7 +89,8 @@ def declared_fields(context: dg.AssetCheckExecutionContext, lake: dg.ResourcePar
         else "every field is declared"
     )
     yield from report(
-        context, lake, Result("bronze.events", "declared_fields", not found, False, text, counts=dict(found)),
+        context, lake,
+        Result("bronze.events", "declared_fields", not found, False, text, counts={"Undeclared fields": dict(found)}),
         {"lines": seen, "fields": dg.MetadataValue.json(dict(found))},
     )  # fmt: skip
 
@@ -112,7 +113,10 @@ def quarantine_share(context: dg.AssetCheckExecutionContext, lake: dg.ResourcePa
     text = f"{bad} lines in quarantine ({share:.2%}); `soundlake quarantine list` shows them"
     series = {"quarantined lines": [[d.isoformat(), n] for d, n in sorted(by_day.items())][-WINDOW_DAYS:]}
     passed = share <= QUARANTINE_SHARE
-    counts = {**reasons, **{f"in {path}": entry["lines"] for path, entry in files.items()}}
+    counts = {
+        "Quarantine by reason": reasons,
+        "Quarantine by source file, the worst ten": {path: entry["lines"] for path, entry in files.items()},
+    }
     yield from report(
         context, lake,
         Result("bronze.quarantine", "quarantine_share", passed, False, text, counts=counts, series=series),

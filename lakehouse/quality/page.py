@@ -134,14 +134,12 @@ def _bars(points: list[list[Any]]) -> str:
 def _counts(results: list[Result]) -> str:
     """Tables of counts: quarantine by reason and by file, fields nobody declared."""
     sections = []
-    for r in results:
-        if not r.counts:
-            continue
-        total, top = sum(r.counts.values()) or 1, sorted(r.counts.items(), key=lambda item: -item[1])[:20]
+    for title, counts in ((t, c) for r in results for t, c in r.counts.items() if c):
+        total, top = sum(counts.values()), sorted(counts.items(), key=lambda item: -item[1])[:20]
         lines = "".join(
             f"<tr><td>{escape(name)}</td><td class=n>{count:,}</td><td class=n>{count / total:.1%}</td>"
             f"<td style='width:30%'><div class=share style='width:{count / top[0][1]:.0%}'></div></td></tr>"
             for name, count in top
         )
-        sections.append(f"<section><h3>{escape(r.table)} · {escape(r.check)}</h3><table>{lines}</table></section>")
+        sections.append(f"<section><h3>{escape(title)}</h3><table>{lines}</table></section>")
     return f"<h2>Where lines and fields go astray</h2>{''.join(sections)}" if sections else ""

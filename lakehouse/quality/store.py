@@ -17,7 +17,10 @@ _PAGES_KEPT = 30
 
 @dataclass(frozen=True)
 class Result:
-    """The last outcome of one check; ``series`` is name -> [[ISO day, value], ...] for the page's trends."""
+    """The last outcome of one check.
+
+    ``counts`` is title -> name -> count, ``series`` is name -> [[ISO day, value], ...] for the page's trends.
+    """
 
     table: str
     check: str
@@ -27,7 +30,7 @@ class Result:
     run_id: str = ""
     days: str = ""
     failures: list[dict[str, Any]] = field(default_factory=list)
-    counts: dict[str, int] = field(default_factory=dict)
+    counts: dict[str, dict[str, int]] = field(default_factory=dict)
     series: dict[str, list[list[Any]]] = field(default_factory=dict)
     at: str = field(default_factory=lambda: datetime.now(UTC).isoformat(timespec="seconds"))
 

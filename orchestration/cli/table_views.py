@@ -15,11 +15,12 @@ if TYPE_CHECKING:
     from lakehouse.contract import Table
     from lakehouse.settings import Settings
 
+_WIDE = 112  # the overview does not fold where the output is no terminal
 _RIGHT = {"rows", "version", "files", "small", "size"}
 
 
-def _grid(*titles: str) -> Grid:
-    grid = Grid(box=None, pad_edge=False)
+def _grid(*titles: str, width: int | None = None) -> Grid:
+    grid = Grid(box=None, pad_edge=False, width=width)
     for title in titles:
         grid.add_column(title, justify="right" if title in _RIGHT else "left")
     return grid
@@ -31,7 +32,7 @@ def table_grid(settings: Settings) -> Grid:
     from lakehouse.maintenance import layout
     from lakehouse.tables import TABLES
 
-    grid = _grid("table", "version", "rows", "files", "small", "size", "written (UTC)", "by")
+    grid = _grid("table", "version", "rows", "files", "small", "size", "written (UTC)", "by", width=_WIDE)
     for table in TABLES.values():
         state, found = delta_log.state(settings, table), layout(settings, table)
         if state is None or found is None:

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import os
+import random
+import subprocess
+import sys
 import time
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
@@ -177,3 +180,22 @@ def test_a_merge_beside_the_maintenance_loses_nothing(lake):
     assert rounds > 0
     found = [id_ for id_, _, _ in rows_of(lake.settings, PLAYS)]
     assert len(found) == len(set(found)) == 6 * 40 + 4
+
+
+def test_killed_at_any_moment_the_table_is_whole(settings):
+    """kill -9 at six seeded moments; every file is made of whole appends of 40 listeners, each once."""
+    delays = random.Random(20260105)
+    for _ in range(6):
+        worker = subprocess.Popen(
+            [sys.executable, str(Path(__file__).with_name("maintenance_worker.py")), settings.lake],
+            stdout=subprocess.PIPE,
+            text=True,
+        )
+        assert worker.stdout.readline() == "ready\n"
+        time.sleep(delays.uniform(0.02, 0.4))
+        worker.kill()
+        worker.wait()
+        found = [user for _, user, _ in rows_of(settings, PLAYS)]
+        assert {found.count(f"{user:04}") for user in range(40)} == {len(found) / 40}
+        maintain(settings, PLAYS)
+        assert len(rows_of(settings, PLAYS)) == len(found) > 0

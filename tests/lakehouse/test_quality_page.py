@@ -27,7 +27,12 @@ GOOD = Result(
     "bronze.events", "volume", True, False, "none is unusual", series={"play": [["2026-01-05", 3], ["2026-01-07", 9]]}
 )
 REASONS = Result(
-    "bronze.quarantine", "quarantine_share", False, False, "4 lines", counts={"broken JSON": 3, "in raw/a": 1}
+    "bronze.quarantine",
+    "quarantine_share",
+    False,
+    False,
+    "4 lines",
+    counts={"By reason": {"broken JSON": 3, "wrong encoding": 1}},
 )
 
 
