@@ -49,6 +49,8 @@ def restore(settings: Settings, table: Table, version: int | None = None, before
     delta = _existing(settings, table)
     commits = {c["version"]: datetime.fromtimestamp(c["timestamp"] / 1000, UTC) for c in delta.history()}
     target = _target(table, commits, version, before)
+    if target == max(commits):
+        raise RestoreError(f"{table.name} is at version {target} already; `soundlake tables {table.name}` lists others")
     rows_before = _rows(settings, table)
     retry_conflicts(lambda: _restore(settings, table, target), f"RESTORE of {table.name}")
     return Restored(
