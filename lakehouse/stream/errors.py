@@ -29,6 +29,17 @@ _AWAY = (
 )
 
 
+class FiguresFailed(RuntimeError):
+    """Spark finished and committed a micro-batch and then failed to report on it: start the query again.
+
+    Spark 4.1 (SPARK-55271): Kafka's metrics meet a null after a micro-batch that a kill had left unfinished.
+    """
+
+
+def is_figures_failure(text: str) -> bool:
+    return "scala.collection.IterableOps.map" in text and "scala.Option.get()" in text
+
+
 def is_broker_away(text: str) -> bool:
     """Does an error of Spark's Kafka source mean that the broker can't be reached now?"""
     if is_data_lost(text):

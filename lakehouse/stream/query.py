@@ -15,7 +15,14 @@ from typing import TYPE_CHECKING
 from lakehouse.settings import Settings
 from lakehouse.storage import Storage, storage_for
 from lakehouse.stream.clock import DELAY, ClockLog
-from lakehouse.stream.errors import BrokerUnreachable, StreamError, is_broker_away, is_data_lost
+from lakehouse.stream.errors import (
+    BrokerUnreachable,
+    FiguresFailed,
+    StreamError,
+    is_broker_away,
+    is_data_lost,
+    is_figures_failure,
+)
 from lakehouse.stream.lock import only_one
 from lakehouse.stream.progress import Progress
 from lakehouse.stream.reporter import Reporter
@@ -99,6 +106,8 @@ class _Runner:
                 try:
                     self._run_once(spark, totals)
                     return self._reporter.state("stopped")
+                except FiguresFailed:
+                    continue  # at most once a start: the next query has no unfinished batch before it
                 except BrokerUnreachable as error:
                     if self._reporter.batches > done_before:
                         away_since, wait = None, _FIRST_WAIT
@@ -210,6 +219,8 @@ def _app_id(storage: Storage, folder: str) -> str:
 
 def _explained(error: Exception, settings: Settings, folder: str) -> Exception:
     text = f"{error}\n{getattr(error, '_stackTrace', None) or ''}"  # the cause is named in the JVM's trace only
+    if is_figures_failure(text):
+        return FiguresFailed(text)
     if is_data_lost(text):
         return StreamError(
             "the broker deleted records before they were read (retention), or the topic was made again. What bronze "

@@ -15,7 +15,7 @@ from raw_zone import raw_event
 from lakehouse.events import PAYLOADS
 from lakehouse.parse import parse
 from lakehouse.rows import EVENT_SCHEMA, RawFile
-from lakehouse.stream.errors import StreamError, is_broker_away, is_data_lost
+from lakehouse.stream.errors import StreamError, is_broker_away, is_data_lost, is_figures_failure
 from lakehouse.stream.produce import address, event_files
 from lakehouse.stream.progress import Progress, ProgressFiles, now_text, read_progress
 from lakehouse.stream.records import PARSED_SCHEMA, coordinates, parse_batch, source_file
@@ -105,6 +105,8 @@ def test_errors_of_the_broker_are_told_apart():
     lost = "[KAFKA_DATA_LOSS.COULD_NOT_READ_OFFSET_RANGE] Some data may have been lost (TimeoutException)"
     assert is_data_lost(lost) and not is_broker_away(lost)
     assert is_broker_away("3 of 4 dead letters did not reach topic soundlake.dead-letter: no answer")
+    known = 'Cannot invoke "scala.collection.IterableOps.map(scala.Function1)" because the return value of '
+    assert is_figures_failure(known + '"scala.Option.get()" is null') and not is_figures_failure("None.get")
     assert not is_broker_away("java.net.SocketTimeoutException: Read timed out, software.amazon.awssdk")
     assert not is_broker_away("DELTA_CONCURRENT_APPEND") and not is_data_lost("division by zero")
 
