@@ -40,9 +40,7 @@ def stream(
         int | None, typer.Option(min=1, help="Records (50,000) or files (200) of a micro-batch at most.")
     ] = None,
     trigger: Annotated[float, typer.Option(min=0.0, help="Seconds from one micro-batch to the next at least.")] = 1.0,
-    late: Annotated[
-        float, typer.Option(min=0.0, help="Minutes that open sessions wait for late events.")
-    ] = 10.0,
+    late: Annotated[float, typer.Option(min=0.0, help="Minutes that open sessions wait for late events.")] = 10.0,
     online: Annotated[bool, typer.Option(help="Keep running totals in the online store.")] = True,
     lake: LakeOption = None,
 ) -> None:
