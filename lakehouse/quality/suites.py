@@ -68,6 +68,7 @@ def suite_for(table: Table) -> ExpectationSuite:
     import great_expectations as gx
     import great_expectations.expectations as gxe
 
+    _context()  # a suite belongs to one
     suite = gx.ExpectationSuite(name=table.name)
 
     def add(name: str, expectation: Any) -> None:

@@ -173,7 +173,7 @@ REFUSED = {
     "made required": (declared(share={"nullable": False}), "share float is optional and can not become required"),
     "new and required": (declared(Column("new", "int", "n", False)), "new column new int has to be optional"),
     "another key": (replace(THINGS, key=("id", "day")), "its key is id, declared id,day"),
-    "other partitions": (replace(THINGS, partition_by=()), "partitioned by day, declared by none"),
+    "other partitions": (replace(THINGS, partition_by=(), retention_days=None), "partitioned by day, declared by none"),
 }  # fmt: skip
 
 

@@ -163,7 +163,8 @@ def test_a_merge_beside_the_maintenance_loses_nothing(lake):
     def write() -> None:
         try:
             for number in range(4):
-                rows = [(f"{number}-{user}", f"new{user:04}", DAY) for user in range(40)]
+                day = DAY + timedelta(number % 2)
+                rows = [(f"{number}-{user}", f"new{user:04}", day) for user in range(40)]
                 merge = lake.spark.createDataFrame([*rows, (f"extra{number}", "x", DAY)], schema)
                 lake.write(PLAYS, merge)
         except BaseException as error:
