@@ -13,6 +13,13 @@ if TYPE_CHECKING:
 LOOKBACK_DAYS = 3
 """A skip and its play may land on different days; they find each other within this many days."""
 
+_OF_A_PLAY = (
+    *("user_key", "occurred_at", "clock", "utc_offset_min", "session_id", "device_type", "country", "activity"),
+    *("network", "weather", "temperature_c", "playlist_type", "payload.track_id", "payload.ms_played"),
+    *("payload.duration_ms", "payload.reason_start", "payload.reason_end"),
+)
+"""What a listen takes from its play: of two versions received at one time, these choose, and nothing else is read."""
+
 FEEDBACK_ACTIONS = ("like", "unlike", "playlist_add", "playlist_remove")
 
 
@@ -76,7 +83,7 @@ def _latest_versions(plays: DataFrame) -> DataFrame:
     from pyspark.sql import functions as F
 
     same = Window.partitionBy("event_id")
-    latest = same.orderBy(F.col("received_at").desc(), F.xxhash64("raw"))
+    latest = same.orderBy(F.col("received_at").desc(), F.xxhash64(*_OF_A_PLAY))
     plays = plays.withColumns(
         {KNOWN_IN: F.collect_set(F.to_date("occurred_at")).over(same), "_version": F.row_number().over(latest)}
     )

@@ -79,6 +79,5 @@ def test_offered_again_in_another_order_with_corrections(spark, tmp_path, seed, 
     forward, backward = lakes
     assert {name: len(rows) for name, rows in forward.items()} == dict(zip(SILVER, (150, 30, 30), strict=True))
     assert forward == backward
-    report(
-        f"3 offers in 2 orders with a corrected day, seed {seed}: the same { ({n: len(r) for n, r in forward.items()}) }"
-    )
+    counts = {name: len(rows) for name, rows in forward.items()}
+    report(f"3 offers in 2 orders with a corrected day, seed {seed}: the same {counts}")
