@@ -183,6 +183,7 @@ def test_a_merge_beside_the_maintenance_loses_nothing(lake):
     assert len(found) == len(set(found)) == 6 * 40 + 4
 
 
+@pytest.mark.chaos
 def test_killed_at_any_moment_the_table_is_whole(settings):
     """kill -9 at six seeded moments; every file is made of whole appends of 40 listeners, each once."""
     delays = random.Random(20260105)

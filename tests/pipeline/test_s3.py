@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from datetime import timedelta
 from pathlib import Path
 
 import pytest
 from dagster import AssetKey
 from raw_zone import DAY, RawZone, raw_event
+from servers.busy import busy_proxy
 from servers.s3 import S3Server, proxy_to, s3  # noqa: F401
 from whole_lake import content, prepare_lake
 
@@ -110,14 +113,11 @@ def test_the_same_tables_as_on_local_disk(local, on_s3, s3):  # noqa: F811
     assert ingest(settings) == []
 
 
-def test_after_an_outage_the_next_run_ends_with_the_same_tables(local, on_s3, s3, tmp_path):  # noqa: F811
-    """Slow answers, connections that end after a while, then none at all for some seconds, in the middle of a run."""
-    with proxy_to(s3.port, tmp_path) as proxy:
-        settings = on_s3(proxy.endpoint)
-        copy_raw(Path(local.lake), settings)
-        healed = threading.Event()
+def cut_off(port: int, folder: Path) -> Iterator[tuple[str, Callable[[threading.Event], None]]]:
+    """Slow answers, connections that end after a while, then none at all for some seconds."""
+    with proxy_to(port, folder) as proxy:
 
-        def trouble() -> None:
+        def trouble(healed: threading.Event) -> None:
             proxy.toxic("latency", latency=100, jitter=50)
             proxy.toxic("limit_data", toxicity=0.2, bytes=2000)
             healed.wait(5)
@@ -125,7 +125,32 @@ def test_after_an_outage_the_next_run_ends_with_the_same_tables(local, on_s3, s3
             healed.wait(8)
             proxy.heal()
 
-        troubles = threading.Thread(target=trouble)
+        yield proxy.endpoint, trouble
+
+
+def too_busy(port: int, _folder: Path) -> Iterator[tuple[str, Callable[[threading.Event], None]]]:
+    """Every request is answered by 503 Slow Down for 20 seconds."""
+    with busy_proxy(port) as proxy:
+
+        def trouble(healed: threading.Event) -> None:
+            healed.wait(3)
+            proxy.busy.set()
+            healed.wait(20)
+            proxy.busy.clear()
+
+        yield proxy.endpoint, trouble
+        assert proxy.refused
+
+
+@pytest.mark.chaos
+@pytest.mark.parametrize("outage", [cut_off, too_busy])
+def test_after_an_outage_the_next_run_ends_with_the_same_tables(local, on_s3, s3, tmp_path, outage):  # noqa: F811
+    """The outage comes in the middle of a run."""
+    with contextmanager(outage)(s3.port, tmp_path) as (endpoint, trouble):
+        settings = on_s3(endpoint)
+        copy_raw(Path(local.lake), settings)
+        healed = threading.Event()
+        troubles = threading.Thread(target=trouble, args=(healed,))
         troubles.start()
         try:
             reports = ingest(settings)
@@ -134,7 +159,6 @@ def test_after_an_outage_the_next_run_ends_with_the_same_tables(local, on_s3, s3
         finally:
             healed.set()
             troubles.join()
-            proxy.heal()
         if not reports or not all(report.success for report in reports):
             reports = ingest(settings)
         assert reports and all(report.success for report in reports)

@@ -79,6 +79,7 @@ def served(store: OnlineStore) -> set[int]:
     return {TASTE.codec.values(payload)["plays"] for _, payload in rows}
 
 
+@pytest.mark.chaos
 def test_a_full_disk_leaves_what_was_served(disk):
     folder, full = disk
     store = LmdbStore(str(folder))

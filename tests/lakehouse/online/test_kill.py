@@ -47,6 +47,7 @@ def values(store) -> set[int]:
     return {int(row.vector[0]) for row in rows}
 
 
+@pytest.mark.chaos
 @pytest.mark.slow
 def test_a_killed_materialisation_leaves_the_old_rows_whole(store_settings, opened):
     chance, store = random.Random(20260101), opened()

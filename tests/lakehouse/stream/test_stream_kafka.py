@@ -163,6 +163,7 @@ def _skip(play: str) -> dict:
     return {"track_id": "t1", "play_event_id": play, "position_ms": 5}
 
 
+@pytest.mark.chaos
 def test_the_broker_dies_and_comes_back(spark, stream_settings, broker, tmp_path):
     settings, topics = stream_settings, Topics(stream_settings.kafka_topic_prefix)
     raw = RawZone(tmp_path / "world")
