@@ -1,51 +1,33 @@
 """Raw dump to bronze: every file exactly once, every bad line to quarantine.
 
-The order makes a kill harmless: (1) good rows, whole files in one commit, in place of rows of the same files;
+The order makes a kill harmless: (1) good rows, whole files in a commit, in place of rows of the same files;
 (2) faults, merged by file and line; (3) the ledger ``bronze.files``, last. A file is done when the ledger has it.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from datetime import date
-from typing import TYPE_CHECKING
-
-from pyspark.accumulators import Accumulator, AccumulatorParam
 
 from lakehouse import arrow, delta_log
+from lakehouse.bronze_load import Found, faults_of, write_good
 from lakehouse.catalogue import ENTITIES
 from lakehouse.commits import retry_conflicts
-from lakehouse.contract import Table
 from lakehouse.day_locks import landing_days
 from lakehouse.ingest_days import DayOutOfRange, landing_day
 from lakehouse.lake import Lake
-from lakehouse.parse import parse, utc_now
-from lakehouse.rows import CATALOGUE_SCHEMA, EVENT_SCHEMA, FAULT_SCHEMA, RawFile
+from lakehouse.parse import utc_now
+from lakehouse.rows import FAULT_SCHEMA, RawFile
 from lakehouse.settings import Settings
 from lakehouse.storage import Entry, Storage, storage_for
 from lakehouse.tables.bronze import CATALOGUE, EVENTS, FILES, QUARANTINE
 
-if TYPE_CHECKING:
-    import pyarrow as pa
-    from pyspark.sql import DataFrame
-
 _PATH = re.compile(r"^raw/(?P<entity>[a-z]+)/date=(?P<date>\d{4}-\d{2}-\d{2})/")
 _SUFFIXES = (".jsonl", ".jsonl.gz", ".json", ".json.gz")
-_BIN_BYTES = 16 << 20
-_FEWEST_BINS = 2
 
 PAYLOAD_TABLE = {"events": EVENTS, **dict.fromkeys(ENTITIES, CATALOGUE)}
-
-
-@dataclass(frozen=True)
-class Found:
-    """A raw file as it lies there now."""
-
-    file: RawFile
-    size: int
-    version: str
 
 
 @dataclass
@@ -164,89 +146,11 @@ def forget_quarantined(settings: Settings) -> tuple[list[str], list[str]]:
 
 def load(lake: Lake, files: list[Found], result: IngestResult) -> None:
     """The three steps of the module's head for ``files``."""
-    span = (min(f.file.landing_date for f in files), max(f.file.landing_date for f in files))
-    counts = lake.spark.sparkContext.accumulator({}, _Counts())
+    counts: dict[str, tuple[int, int]] = {}
     for table in dict.fromkeys(PAYLOAD_TABLE[f.file.entity] for f in files):
-        wanted = [f for f in files if PAYLOAD_TABLE[f.file.entity] is table]
-        rows = _rows(lake, wanted, good=True, counts=counts)
-        writer = lake.conform(table, rows).write.format("delta").mode("append")
-        if _is_known(lake, table, wanted, span):
-            # after a kill, or when a file has changed: all rows of these files are replaced, in the same one commit
-            writer = writer.mode("overwrite").option("replaceWhere", _rows_of(wanted, span))
-        retry_conflicts(lambda writer=writer, table=table: writer.save(lake.uri(table)), table.name)
-    _quarantine(lake, files, [f for f in files if counts.value[f.file.path][1]])
-    _close(lake, files, counts.value, result)
-
-
-def _is_known(lake: Lake, table: Table, files: list[Found], span: tuple[date, date]) -> bool:
-    """Does the table hold a line of one of ``files`` already?"""
-    import pyarrow as pa
-    import pyarrow.compute as pc
-
-    paths = pa.array([f.file.path for f in files])
-    where = arrow.between("landing_date", *span) & pc.field("source_file").isin(paths)
-    return arrow.dataset(lake.settings, table).head(1, columns=["line"], filter=where).num_rows > 0
-
-
-def _rows_of(files: list[Found], span: tuple[date, date]) -> str:
-    """SQL for the rows of ``files``."""
-    paths = ", ".join("'" + f.file.path.replace("\\", "\\\\").replace("'", "\\'") + "'" for f in files)
-    # Delta's replaceWhere can not take BETWEEN on Spark 4.1
-    return f"landing_date >= DATE'{span[0]}' AND landing_date <= DATE'{span[1]}' AND source_file IN ({paths})"
-
-
-class _Counts(AccumulatorParam):
-    """path -> (good, bad) lines; a task that runs twice says the same twice."""
-
-    def zero(self, value: dict) -> dict:
-        return {}
-
-    def addInPlace(self, left: dict, right: dict) -> dict:
-        left.update(right)
-        return left
-
-
-def _rows(lake: Lake, files: list[Found], good: bool, counts: Accumulator | None = None) -> DataFrame:
-    """Good rows or faults of ``files``, parsed in Python workers; small files share a task.
-
-    ``counts`` learns how many of each every file has.
-    """
-    from pyspark.sql.pandas.types import from_arrow_schema
-
-    entity_schema = EVENT_SCHEMA if files[0].file.entity == "events" else CATALOGUE_SCHEMA
-    schema = entity_schema if good else FAULT_SCHEMA
-    lake_uri, s3, key = lake.settings.lake, lake.settings.s3, lake.settings.pseudonym_key_bytes()
-
-    def parse_files(batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
-        storage = storage_for(lake_uri, s3)
-        for batch in batches:
-            for row in batch.to_pylist():
-                number = [0, 0]
-                with storage.open_read(row["path"]) as stream:
-                    for rows, faults in parse(RawFile(row["path"], row["entity"], row["landing_date"]), stream, key):
-                        number[0] += rows.num_rows if rows is not None else 0
-                        number[1] += faults.num_rows if faults is not None else 0
-                        chosen = rows if good else faults
-                        if chosen is not None:
-                            yield chosen
-                if counts is not None:
-                    counts.add({row["path"]: tuple(number)})
-
-    bins = [[(f.file.path, f.file.entity, f.file.landing_date) for f in part] for part in pack(files)]
-    rdd = lake.spark.sparkContext.parallelize(bins, len(bins)).flatMap(lambda part: part)
-    names = lake.spark.createDataFrame(rdd, "path string, entity string, landing_date date")
-    return names.mapInArrow(parse_files, from_arrow_schema(schema))
-
-
-def pack(files: list[Found]) -> list[list[Found]]:
-    """Files in bins of about 16 MiB (at least two, if there are files enough), the largest spread first."""
-    total = sum(f.size for f in files)
-    count = min(len(files), max(_FEWEST_BINS, -(-total // _BIN_BYTES)))
-    bins: list[list[Found]] = [[] for _ in range(count)]
-    for number, one in enumerate(sorted(files, key=lambda f: (-f.size, f.file.path))):
-        turn, place = divmod(number, count)
-        bins[place if turn % 2 == 0 else count - 1 - place].append(one)
-    return bins
+        counts |= write_good(lake, table, [f for f in files if PAYLOAD_TABLE[f.file.entity] is table])
+    _quarantine(lake, files, [f for f in files if counts[f.file.path][1]])
+    _close(lake, files, counts, result)
 
 
 def _quarantine(lake: Lake, files: list[Found], faulty: list[Found]) -> None:
@@ -260,7 +164,7 @@ def _quarantine(lake: Lake, files: list[Found], faulty: list[Found]) -> None:
         return
     was_open = lake.read(QUARANTINE).where("status = 'open'").join(paths, "source_file", "left_semi")
     if faulty:
-        faults = _rows(lake, faulty, good=False).persist()
+        faults = faults_of(lake, faulty).persist()
     else:
         faults = lake.spark.createDataFrame([], from_arrow_schema(FAULT_SCHEMA))
     try:

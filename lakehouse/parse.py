@@ -14,8 +14,8 @@ from functools import lru_cache
 from itertools import islice
 from typing import BinaryIO
 
+import numpy as np
 import pyarrow as pa
-import pyarrow.compute as pc
 from msgspec import Struct
 
 from lakehouse.catalogue import decode_entity
@@ -32,7 +32,7 @@ Parsed = tuple[pa.RecordBatch | None, list[tuple[Line, str]]]
 _KEPT = 1 << 20  # characters of a bad line that quarantine keeps
 
 
-def read_lines(stream: BinaryIO) -> Iterator[Line]:
+def read_lines(stream: BinaryIO, path: str | None = None) -> Iterator[Line]:
     """Lines of a plain or gzipped stream, numbered from 1; a broken stream ends in one line that says why.
 
     Lines before the break are delivered: a truncated upload loses only what never arrived. Of a line that is longer
@@ -50,18 +50,18 @@ def read_lines(stream: BinaryIO) -> Iterator[Line]:
             for part in parts:
                 number += 1
                 if part.strip():
-                    yield Line(number, part)
+                    yield Line(number, part, None, path)
             if len(rest) > LONGEST_LINE:
                 number += 1
-                yield Line(number, rest[:_CHUNK], f"line longer than {LONGEST_LINE >> 20} MiB")
+                yield Line(number, rest[:_CHUNK], f"line longer than {LONGEST_LINE >> 20} MiB", path)
                 rest, too_long = b"", True
     except _BrokenStream as broken:
-        yield Line(number + 1, rest, str(broken))
+        yield Line(number + 1, rest, str(broken), path)
         return
     if rest.strip():
-        yield Line(number + 1, rest)
+        yield Line(number + 1, rest, None, path)
     elif empty:
-        yield Line(0, b"", "empty file")
+        yield Line(0, b"", "empty file", path)
 
 
 class _BrokenStream(Exception):
@@ -130,7 +130,10 @@ def parse(file: RawFile, stream: BinaryIO, key: bytes) -> Iterator[tuple[pa.Reco
 def parse_lines(
     file: RawFile, lines: Iterable[Line], key: bytes
 ) -> Iterator[tuple[pa.RecordBatch | None, pa.RecordBatch | None]]:
-    """As ``parse``, for lines that were read elsewhere: records of a broker, whose ``file`` is topic and partition."""
+    """As ``parse``, for lines that were read elsewhere: records of a broker, or small files read together.
+
+    ``file`` tells the entity and the landing date of all of them, and the path of those that bear none.
+    """
     pseudonym = pseudonymiser(key)
     lines = iter(lines)
     while some := list(islice(lines, BATCH_LINES)):
@@ -140,20 +143,22 @@ def parse_lines(
 
 def _events(file: RawFile, lines: list[Line], pseudonym: Pseudonym) -> Parsed:
     """By columns where there is no doubt, line by line where there is."""
-    whole = [line for line in lines if line.fault is None]
-    places, table = surely_good([line.data for line in whole], file.landing_date)
+    whole = [place for place, line in enumerate(lines) if line.fault is None]
+    places, table = surely_good([lines[place].data for place in whole], file.landing_date)
     if table is None:
         good, bad = _one_by_one(file, lines)
         return (event_batch(file, good, pseudonym) if good else None), bad
-    sure = [whole[i] for i in places] if len(places) < len(whole) else whole
-    rows = event_columns_batch(file, sure, table, pseudonym)
-    if len(sure) == len(lines):
-        return rows, []
-    known = {line.number for line in sure}
-    good, bad = _one_by_one(file, [line for line in lines if line.number not in known])
+    if len(places) == len(lines):
+        return event_columns_batch(file, lines, table, pseudonym), []
+    sure = np.asarray(whole)[places]
+    rows = event_columns_batch(file, [lines[place] for place in sure], table, pseudonym)
+    doubtful = np.setdiff1d(np.arange(len(lines)), sure)
+    good, bad = _one_by_one(file, [lines[place] for place in doubtful])
     if good:
+        refused = {id(line) for line, _ in bad}
+        accepted = [place for place in doubtful if id(lines[place]) not in refused]
         rows = pa.concat_batches([rows, event_batch(file, good, pseudonym)])
-        rows = rows.take(pc.sort_indices(rows.column("line")))
+        rows = rows.take(pa.array(np.argsort(np.concatenate([sure, accepted]))))
     return rows, bad
 
 

@@ -38,11 +38,13 @@ class RawFile:
 
 
 class Line(NamedTuple):
-    """A line as read: ``fault`` is set when the bytes themselves are bad."""
+    """A line as read: ``fault`` is set when the bytes themselves are bad, ``path`` where lines of several files come
+    together (None: all are of the file that is parsed)."""
 
     number: int
     data: bytes
     fault: str | None = None
+    path: str | None = None
 
 
 def _source_fields() -> list[pa.Field]:
@@ -54,10 +56,11 @@ def _source_fields() -> list[pa.Field]:
 
 
 def _source_arrays(file: RawFile, lines: list[Line]) -> list[pa.Array]:
-    count = len(lines)
+    count, several = len(lines), any(line.path for line in lines[:1])
+    paths = pa.array([line.path for line in lines], pa.string()) if several else None
     return [
         pa.repeat(pa.scalar(file.landing_date, pa.date32()), count),
-        pa.repeat(pa.scalar(file.path, pa.string()), count),
+        paths if several else pa.repeat(pa.scalar(file.path, pa.string()), count),
         pa.array([line.number for line in lines], pa.int64()),
     ]
 

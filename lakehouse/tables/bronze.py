@@ -41,6 +41,9 @@ CONTEXT_FIELDS: dict[str, tuple[str, str]] = {
     "playlist_type": ("string", "kind of playlist or surface played from"),
 }
 
+_WRITES = {"delta.setTransactionRetentionDuration": "interval 30 days"}
+"""Every bin of files that is written leaves a transaction id in the log."""
+
 _SOURCE = (
     Column("landing_date", "date", "date= folder of the raw file: the day it arrived", nullable=False),
     Column("source_file", "string", "path of the raw file below the lake", nullable=False),
@@ -77,6 +80,7 @@ EVENTS = Table(
     partition_by=("landing_date",),
     run_partition="landing_date",
     retention_days=400,
+    properties=_WRITES,
 )
 
 CATALOGUE = Table(
@@ -93,6 +97,7 @@ CATALOGUE = Table(
     write=Write.APPEND_ONCE,
     partition_by=("entity", "landing_date"),
     run_partition="landing_date",
+    properties=_WRITES,
 )
 
 QUARANTINE = Table(

@@ -8,7 +8,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from raw_zone import DAY, raw_event
 
-from lakehouse.ingest import Found, list_raw, pack, pending
+from lakehouse.bronze_load import Found, pack
+from lakehouse.ingest import list_raw, pending
 from lakehouse.ingest_days import spans
 from lakehouse.rows import RawFile
 
