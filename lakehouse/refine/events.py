@@ -20,6 +20,8 @@ _OF_A_PLAY = (
 )
 """What a listen takes from its play: of two versions received at one time, these choose, and nothing else is read."""
 
+_FEW_DAYS = 31
+
 FEEDBACK_ACTIONS = ("like", "unlike", "playlist_add", "playlist_remove")
 
 
@@ -34,8 +36,9 @@ def listens(events: DataFrame, new: Column) -> DataFrame:
 
     plays, skips = events.where("event_type = 'play'"), events.where("event_type = 'skip'")
     skipped_id = F.col("payload.play_event_id").alias("event_id")
-    touched = plays.where(new).select("event_id").unionByName(skips.where(new).select(skipped_id))
-    plays = plays.where(new).unionByName(plays.where(~new).join(touched, "event_id", "left_semi"))
+    if not plays.where(~new).isEmpty():  # a first load has nothing older, and reads bronze once
+        touched = plays.where(new).select("event_id").unionByName(skips.where(new).select(skipped_id))
+        plays = plays.where(new).unionByName(plays.where(~new).join(touched, "event_id", "left_semi"))
     ended = skips.groupBy(skipped_id).agg(
         F.max("received_at").alias("skip_received_at"), F.min("payload.position_ms").alias("skip_position_ms")
     )
@@ -78,15 +81,16 @@ def listens(events: DataFrame, new: Column) -> DataFrame:
 
 
 def _latest_versions(plays: DataFrame) -> DataFrame:
-    """One row a play, and in KNOWN_IN the days of all its versions: a correction may have moved it to another."""
+    """One row a play, and in KNOWN_IN the days from its earliest version to its latest: a correction may move it."""
     from pyspark.sql import Window
     from pyspark.sql import functions as F
 
     same = Window.partitionBy("event_id")
     latest = same.orderBy(F.col("received_at").desc(), F.xxhash64(*_OF_A_PLAY))
-    plays = plays.withColumns(
-        {KNOWN_IN: F.collect_set(F.to_date("occurred_at")).over(same), "_version": F.row_number().over(latest)}
-    )
+    day = F.to_date("occurred_at")
+    first, last = F.min(day).over(same), F.max(day).over(same)
+    days = F.when(F.datediff(last, first) <= _FEW_DAYS, F.sequence(first, last)).otherwise(F.array(first, last))
+    plays = plays.withColumns({KNOWN_IN: days, "_version": F.row_number().over(latest)})
     return plays.where("_version = 1")
 
 

@@ -45,7 +45,7 @@ class World:
             asset_checks=[checked(sessions, "unique_key"), checked(listens, "complete", DAYS)],
             jobs=[
                 dg.define_asset_job("ingest", selection=[listens], partitions_def=DAYS),
-                dg.define_asset_job("refresh", selection=[sessions, sequences]),
+                dg.define_asset_job("nightly", selection=[sessions, sequences]),
             ],
             executor=dg.in_process_executor,
         )
@@ -69,9 +69,9 @@ def world():
 
 def test_what_never_ran_or_is_older_than_a_parent_is_stale(world):
     assert world.stale() == ["silver/sessions", "gold/sequences"]
-    assert world.run("refresh")
+    assert world.run("nightly")
     assert world.stale() == []
-    assert world.run("refresh", "silver/sessions")
+    assert world.run("nightly", "silver/sessions")
     assert world.stale() == ["gold/sequences"]
     assert world.run("ingest", tags=RANGE)
     assert world.stale() == ["silver/sessions", "gold/sequences"]
@@ -79,10 +79,10 @@ def test_what_never_ran_or_is_older_than_a_parent_is_stale(world):
 
 def test_what_failed_a_blocking_check_is_made_again_before_anything_downstream(world):
     world.passes = False
-    assert not world.run("refresh")
+    assert not world.run("nightly")
     assert world.stale() == ["silver/sessions", "gold/sequences"]
     world.passes = True
-    assert world.run("refresh")
+    assert world.run("nightly")
     assert world.stale() == []
 
 

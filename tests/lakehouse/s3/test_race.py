@@ -9,7 +9,7 @@ import pytest
 
 from benchmarks.race import OURS, race, settings_of, writers
 
-COMMITS = 6
+COMMITS = 4
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]
 
