@@ -12,6 +12,8 @@ import pytest
 from raw_zone import DAY, RawZone, raw_event
 from whole_lake import content, prepare_lake
 
+from orchestration.home import instance
+
 pytestmark = [pytest.mark.spark, pytest.mark.slow, pytest.mark.timeout(1200)]
 
 DAYS = 90
@@ -53,6 +55,8 @@ def backfill(lake: str, first: date, last: date) -> subprocess.Popen:
 def test_in_one_run_and_in_ranges_beside_each_other(run_ingest, tmp_path):
     settings, raw = prepare_lake(tmp_path / "ranges")
     ninety_days(raw)
+    with instance(settings):  # made before the workers meet in it
+        pass
     step = DAYS // 3
     starts = [DAY + timedelta(number * step) for number in range(3)]
     workers = [backfill(settings.lake, first, first + timedelta(step - 1)) for first in starts]

@@ -72,8 +72,8 @@ def test_the_run_made_every_table_and_serves_a_champion(settings, world):
     from serving.batch import served_version
 
     rows = {name: delta_log.state(settings, table).rows for name, table in TABLES.items()}
-    assert rows.pop("bronze.quarantine") == 0
-    assert all(rows.values()), rows
+    empty = {name for name, count in rows.items() if not count}
+    assert empty == {"bronze.quarantine", "silver.ads", "gold.user_ads", "gold.user_ad_hour"}  # nobody hears ads there
     assert rows["silver.listens"] < rows["bronze.events"]
     assert champion(settings) == served_version(settings) == 1
     assert "0 failed" in world[1] and "Recommended" in world[1]
