@@ -19,7 +19,7 @@ def pytest_collection_modifyitems(items) -> None:
 @pytest.fixture
 def kills() -> int:
     """Processes to kill."""
-    return int(os.environ.get("CHAOS_KILLS", 4))
+    return int(os.environ.get("CHAOS_KILLS", 3))
 
 
 @pytest.fixture

@@ -52,6 +52,7 @@ def backfill(lake: str, first: date, last: date) -> subprocess.Popen:
     )
 
 
+@pytest.mark.long
 def test_in_one_run_and_in_ranges_beside_each_other(run_ingest, tmp_path):
     settings, raw = prepare_lake(tmp_path / "ranges")
     ninety_days(raw)

@@ -142,6 +142,7 @@ def too_busy(port: int, _folder: Path) -> Iterator[tuple[str, Callable[[threadin
         assert proxy.refused
 
 
+@pytest.mark.long
 @pytest.mark.chaos
 @pytest.mark.parametrize("outage", [cut_off, too_busy])
 def test_after_an_outage_the_next_run_ends_with_the_same_tables(local, on_s3, s3, tmp_path, outage):  # noqa: F811

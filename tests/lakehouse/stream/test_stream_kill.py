@@ -41,6 +41,7 @@ def run(settings, stage: str = "never", when: str = "never") -> int:
     return done.returncode
 
 
+@pytest.mark.long
 @pytest.mark.chaos
 def test_kills_leave_no_trace(stream_settings, tmp_path):
     settings = stream_settings
