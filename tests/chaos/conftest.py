@@ -4,16 +4,19 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable
+from pathlib import Path
 
 import pytest
 
+FOLDER = Path(__file__).parent
 REPORT: list[str] = []
 
 
 def pytest_collection_modifyitems(items) -> None:
     for item in items:
-        item.add_marker(pytest.mark.chaos)
-        item.add_marker(pytest.mark.slow)
+        if FOLDER in item.path.parents:
+            item.add_marker(pytest.mark.chaos)
+            item.add_marker(pytest.mark.slow)
 
 
 @pytest.fixture
