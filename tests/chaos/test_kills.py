@@ -22,7 +22,7 @@ from lakehouse.settings import Settings, get_settings
 from lakehouse.tables.bronze import EVENTS
 from lakehouse.tables.silver import LISTENS
 
-pytestmark = pytest.mark.timeout(7200)
+pytestmark = [pytest.mark.long, pytest.mark.timeout(7200)]
 
 ACTORS = ("ingest", "stream", "maintain")
 COMPARED = (

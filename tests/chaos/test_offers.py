@@ -6,6 +6,7 @@ import random
 from collections.abc import Iterable
 from datetime import timedelta
 
+import pytest
 from raw_zone import DAY, RawZone, raw_event
 from whole_lake import content
 
@@ -62,6 +63,7 @@ def take_in(lake: Lake, days: Iterable) -> None:
         lake.write(ADS, ads(lake.read(EVENTS, (day, day))))
 
 
+@pytest.mark.long
 def test_offered_again_in_another_order_with_corrections(spark, tmp_path, seed, report):
     lines = dump(seed)
     lakes = []

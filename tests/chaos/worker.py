@@ -26,14 +26,11 @@ def stream(settings: Settings) -> None:
 
 def maintain(settings: Settings) -> None:
     """OPTIMIZE, VACUUM and the log of every table."""
-    from lakehouse.lake import Lake
     from lakehouse.maintenance import maintain as maintain_table
-    from lakehouse.spark import get_spark
     from lakehouse.tables import TABLES
 
-    lake = Lake(get_spark(settings), settings)
     for table in TABLES.values():
-        maintain_table(lake, table)
+        maintain_table(settings, table)
 
 
 ACTORS = {actor.__name__: actor for actor in (ingest, stream, maintain)}

@@ -20,6 +20,9 @@ from orchestration.plan import pending_spans
 pytestmark = [pytest.mark.spark, pytest.mark.slow, pytest.mark.timeout(1800)]
 
 NEXT = DAY + timedelta(1)
+LONG = ("before_the_ledger", "between_the_ledger_and_silver")
+"""Moments that `make chaos` tries; a minute and a half each."""
+
 TABLES = (
     "bronze.events",
     "bronze.catalogue",
@@ -71,7 +74,7 @@ def lakes(tmp_path_factory, spark):
     return folder / "base", tables
 
 
-@pytest.mark.parametrize("moment", MOMENTS)
+@pytest.mark.parametrize("moment", [pytest.param(m, marks=[pytest.mark.long] * (m in LONG)) for m in MOMENTS])
 def test_a_killed_ingest_is_finished_by_the_next(lakes, run_ingest, tmp_path, moment):
     base, expected = lakes
     shutil.copytree(base, tmp_path / "lake")

@@ -18,7 +18,7 @@ from whole_lake import content, prepare_lake
 from lakehouse.settings import Settings, get_settings, use_lake
 from lakehouse.storage import LocalStorage, StorageError, storage_for
 
-pytestmark = [pytest.mark.spark, pytest.mark.slow, pytest.mark.timeout(1200)]
+pytestmark = [pytest.mark.spark, pytest.mark.slow, pytest.mark.long, pytest.mark.timeout(1200)]
 
 NEXT = DAY + timedelta(1)
 FACTS = ("bronze.events", "bronze.catalogue", "bronze.quarantine", "bronze.files", "silver.listens", "silver.feedback")
@@ -142,7 +142,6 @@ def too_busy(port: int, _folder: Path) -> Iterator[tuple[str, Callable[[threadin
         assert proxy.refused
 
 
-@pytest.mark.long
 @pytest.mark.chaos
 @pytest.mark.parametrize("outage", [cut_off, too_busy])
 def test_after_an_outage_the_next_run_ends_with_the_same_tables(local, on_s3, s3, tmp_path, outage):  # noqa: F811
