@@ -90,8 +90,8 @@ class Bench:
             connection.execute(f"SET temp_directory = '{self.folder / 'duckdb-spill'}'")
             connection.execute(
                 "COPY (SELECT DISTINCT ON (event_id) * FROM "
-                f"read_json('{world}/raw/events/*/*/*.jsonl.gz', format = 'newline_delimited', hive_partitioning = false)) "
-                f"TO '{out}' (FORMAT parquet)"
+                f"read_json('{world}/raw/events/*/*/*.jsonl.gz', format = 'newline_delimited', "
+                f"hive_partitioning = false)) TO '{out}' (FORMAT parquet)"
             )
         out.unlink()
         return seconds()
