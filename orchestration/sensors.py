@@ -21,7 +21,7 @@ BATCH = "soundlake/batch"
 ATTEMPTS = 3
 """Runs for the same files; after that many failures they wait until one of them changes or another joins them."""
 
-_UNDER_WAY = [
+UNDER_WAY = [
     dg.DagsterRunStatus.QUEUED,
     dg.DagsterRunStatus.NOT_STARTED,
     dg.DagsterRunStatus.STARTING,
@@ -37,7 +37,7 @@ _UNDER_WAY = [
 )
 def raw_files(context: dg.SensorEvaluationContext, s3: dg.ResourceParam[Any]):
     settings = get_settings()
-    if _runs(context, filters=dg.RunsFilter(job_name=ingest.name, statuses=_UNDER_WAY)):
+    if _runs(context, filters=dg.RunsFilter(job_name=ingest.name, statuses=UNDER_WAY)):
         return dg.SkipReason("A run of `ingest` is under way; what it leaves is looked for after it.")
     storage = storage_for(settings.lake, settings.s3, None if settings.lake_is_local else s3.get_client())
     found = step(storage, context.cursor or "")

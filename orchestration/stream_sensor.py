@@ -6,14 +6,7 @@ from jobs.stream import stream
 from lakehouse.settings import get_settings
 from lakehouse.stream.lock import is_running
 from orchestration.dead_runs import close_dead_runs
-
-_UNDER_WAY = [
-    dg.DagsterRunStatus.QUEUED,
-    dg.DagsterRunStatus.NOT_STARTED,
-    dg.DagsterRunStatus.STARTING,
-    dg.DagsterRunStatus.STARTED,
-    dg.DagsterRunStatus.CANCELING,
-]
+from orchestration.sensors import UNDER_WAY
 
 
 @dg.sensor(
@@ -29,7 +22,7 @@ def keep_streaming(context: dg.SensorEvaluationContext):
     if is_running(settings, "kafka"):
         return dg.SkipReason("The stream runs.")
     close_dead_runs(context.instance)
-    under_way = context.instance.get_runs(dg.RunsFilter(job_name=stream.name, statuses=_UNDER_WAY), limit=1)
+    under_way = context.instance.get_runs(dg.RunsFilter(job_name=stream.name, statuses=UNDER_WAY), limit=1)
     if under_way:
         return dg.SkipReason(f"Run {under_way[0].run_id} is about to start or to end.")
     return dg.RunRequest(tags={"soundlake/kafka": settings.kafka_servers})

@@ -51,11 +51,6 @@ class LmdbStore(OnlineStore):
                 txn.abort()
         return schema.codec.row(key, payload, now_us)
 
-    def get_many(self, schema: RowSchema, keys: Sequence[str], now: datetime | None = None) -> list[Row]:
-        now_us = time.time_ns() // 1000 if now is None else microseconds(now)
-        row, payloads = schema.codec.row, self.payloads(schema.view, keys)
-        return [row(key, payload, now_us) for key, payload in zip(keys, payloads, strict=True)]
-
     def payloads(self, view: str, keys: Sequence[str]) -> list[bytes | None]:
         def read(txn: lmdb.Transaction) -> list[bytes | None]:
             prefix = self._prefix(txn, view)

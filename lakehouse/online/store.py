@@ -11,13 +11,14 @@ stream in between (``put``). Of two rows of one key the newest ``as_of`` wins, w
 
 from __future__ import annotations
 
+import time
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from datetime import datetime
 from typing import Any, Self
 
-from lakehouse.online.rows import Row, RowSchema, SchemaMismatch, from_microseconds
+from lakehouse.online.rows import Row, RowSchema, SchemaMismatch, from_microseconds, microseconds
 from lakehouse.settings import Settings
 
 
@@ -121,9 +122,11 @@ class OnlineStore(ABC):
         Raises SchemaMismatch for a row of another schema, StoreUnavailable.
         """
 
-    @abstractmethod
     def get_many(self, schema: RowSchema, keys: Sequence[str], now: datetime | None = None) -> list[Row]:
         """Rows in the order of ``keys``, all of one version."""
+        now_us = time.time_ns() // 1000 if now is None else microseconds(now)
+        row, payloads = schema.codec.row, self.payloads(schema.view, keys)
+        return [row(key, payload, now_us) for key, payload in zip(keys, payloads, strict=True)]
 
     @abstractmethod
     def payloads(self, view: str, keys: Sequence[str]) -> list[bytes | None]:

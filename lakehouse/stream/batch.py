@@ -110,7 +110,7 @@ class RecordBatches:
             }
         )
         with stats.timed("quarantine"):
-            retry_conflicts(lambda: lake.write(QUARANTINE, rows), QUARANTINE.name)
+            lake.write(QUARANTINE, rows)
         with stats.timed("dead letters"):
             letters = bad.select("source_file", "line", "value", "reason").toLocalIterator()
             self._dead_letters.send(

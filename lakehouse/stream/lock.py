@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import fcntl
-import os
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
 
+from lakehouse.process_lock import Held, is_held, only_process
 from lakehouse.settings import Settings
 from lakehouse.stream.errors import StreamError
 from lakehouse.stream.progress import streams_folder
@@ -15,31 +15,21 @@ from lakehouse.stream.progress import streams_folder
 @contextmanager
 def only_one(settings: Settings, stream: str) -> Iterator[None]:
     """Hold the stream while the block runs; raises StreamError if another process of this machine has it."""
-    path = streams_folder(settings) / f"{stream}.lock"
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with path.open("a+") as lock:
+    with ExitStack() as held:
         try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            lock.seek(0)
+            held.enter_context(only_process(_path(settings, stream)))
+        except Held as error:
             raise StreamError(
-                f"the stream {stream} of {settings.lake} runs already (process {lock.read().strip() or 'unknown'}): "
+                f"the stream {stream} of {settings.lake} runs already (process {error}): "
                 "stop it, or watch it with `soundlake streams`"
             ) from None
-        lock.truncate(0)
-        lock.write(str(os.getpid()))
-        lock.flush()
         yield
 
 
 def is_running(settings: Settings, stream: str) -> bool:
     """Does a process of this machine run the stream?"""
-    path = streams_folder(settings) / f"{stream}.lock"
-    if not path.exists():
-        return False
-    with path.open("a+") as lock:
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            return True
-    return False
+    return is_held(_path(settings, stream))
+
+
+def _path(settings: Settings, stream: str) -> Path:
+    return streams_folder(settings) / f"{stream}.lock"

@@ -6,7 +6,6 @@ from collections.abc import Callable, Iterable
 from datetime import date, timedelta
 from typing import TYPE_CHECKING
 
-from lakehouse.commits import retry_conflicts
 from lakehouse.lake import Lake
 from lakehouse.refine import events as refine_events
 from lakehouse.refine.ads import AD_EVENTS, ads
@@ -58,4 +57,4 @@ def refine_acts(lake: Lake, kinds: Iterable[str], events: Callable[[], DataFrame
     kinds = set(kinds)
     for table, types, refine in _ACTS:
         if kinds.intersection(types):
-            retry_conflicts(lambda table=table, refine=refine: lake.write(table, refine(events())), table.name)
+            lake.write(table, refine(events()))

@@ -2,25 +2,23 @@
 
 from __future__ import annotations
 
-import fcntl
 import os
 import socket
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 from pydantic import SecretStr
 
+from lakehouse.process_lock import Held, only_process
 from orchestration.cli.common import LakeOption, console, settings_for
 from orchestration.cli.errors import CommandError
 from orchestration.cli.supervisor import Service, Supervisor
 from orchestration.home import PROJECT, instance
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     from lakehouse.settings import Settings
 
 _EVERYWHERE = ("0.0.0.0", "::")
@@ -163,18 +161,12 @@ def _prepare_folders(settings: Settings) -> None:
 @contextmanager
 def _only_one(settings: Settings) -> Iterator[None]:
     """One `soundlake dev` a lake: two Dagster daemons would start every scheduled run twice."""
-    path: Path = settings.state_dir / "dev.lock"
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with path.open("a+") as lock:
+    with ExitStack() as held:
         try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            lock.seek(0)
+            held.enter_context(only_process(settings.state_dir / "dev.lock"))
+        except Held as error:
             raise CommandError(
-                f"`soundlake dev` runs on {settings.lake} already (process {lock.read().strip() or 'unknown'}): "
+                f"`soundlake dev` runs on {settings.lake} already (process {error}): "
                 "use it, stop it with Ctrl-C, or give another --lake"
             ) from None
-        lock.truncate(0)
-        lock.write(str(os.getpid()))
-        lock.flush()
         yield

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 from dagster import AssetKey
 from raw_zone import DAY, RawZone, raw_event
-from servers.busy import busy_proxy
+from servers.busy import BusyProxy
 from servers.s3 import S3Server, proxy_to, s3  # noqa: F401
 from whole_lake import content, prepare_lake
 
@@ -130,7 +130,7 @@ def cut_off(port: int, folder: Path) -> Iterator[tuple[str, Callable[[threading.
 
 def too_busy(port: int, _folder: Path) -> Iterator[tuple[str, Callable[[threading.Event], None]]]:
     """Every request is answered by 503 Slow Down for 20 seconds."""
-    with busy_proxy(port) as proxy:
+    with BusyProxy(port) as proxy:
 
         def trouble(healed: threading.Event) -> None:
             healed.wait(3)

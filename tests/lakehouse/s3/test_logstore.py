@@ -8,7 +8,7 @@ import threading
 import zipfile
 
 import pytest
-from servers.lossy import losing_an_answer
+from servers.lossy import LossyProxy
 
 from lakehouse import logstore
 from lakehouse.logstore.build import JAVA_RELEASE, build
@@ -93,7 +93,7 @@ def test_of_many_at_once_one_wins(local_log, s3_log):
 
 def test_a_commit_whose_answer_was_lost_is_known_as_ones_own(spark, s3, s3_settings):
     """The PUT arrives, its answer does not: the repetition is refused by the server, because of the writer itself."""
-    with losing_an_answer(s3.port) as proxy:
+    with LossyProxy(s3.port) as proxy:
         through = Settings(lake=s3_settings.lake, s3_endpoint=proxy.endpoint, state=s3_settings.state)
         configure_s3(spark, through)
         log = Log(spark, "ConditionalLogStore", through.table_uri("a.b") + "/_delta_log")

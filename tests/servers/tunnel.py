@@ -1,0 +1,52 @@
+"""A TCP proxy before an HTTP server; what it does to requests and answers is left to its kinds."""
+
+from __future__ import annotations
+
+import contextlib
+import socket
+import threading
+from typing import Self
+
+
+class Tunnel(contextlib.AbstractContextManager):
+    """Everything goes through both ways; ``mark`` is one event for each connection, of the kind's own use."""
+
+    def __init__(self, upstream: int):
+        self._upstream = upstream
+        self._listener = socket.create_server(("127.0.0.1", 0))
+        self.port = self._listener.getsockname()[1]
+        threading.Thread(target=self._accept, daemon=True).start()
+
+    @property
+    def endpoint(self) -> str:
+        return f"http://127.0.0.1:{self.port}"
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._listener.close()
+
+    def _accept(self) -> None:
+        with contextlib.suppress(OSError):  # the listener was closed
+            while True:
+                client, _ = self._listener.accept()
+                server = socket.create_connection(("127.0.0.1", self._upstream))
+                mark = threading.Event()
+                threading.Thread(target=self._pump, args=(client, server, self.request, mark), daemon=True).start()
+                threading.Thread(target=self._pump, args=(server, client, self.answer, mark), daemon=True).start()
+
+    def _pump(self, source: socket.socket, target: socket.socket, look, mark: threading.Event) -> None:
+        with contextlib.suppress(OSError), source, target:
+            while data := source.recv(65536):
+                if not look(data, source, target, mark):
+                    return
+                target.sendall(data)
+
+    def request(self, data: bytes, client: socket.socket, server: socket.socket, mark: threading.Event) -> bool:
+        """-> False: the data goes no further and the connection ends."""
+        return True
+
+    def answer(self, data: bytes, server: socket.socket, client: socket.socket, mark: threading.Event) -> bool:
+        """As ``request``, the other way."""
+        return True
