@@ -16,7 +16,7 @@ DEFAULT_REGION = "us-east-1"
 """What servers that know no regions expect."""
 
 CONNECT_SECONDS, READ_SECONDS = 5, 60
-ATTEMPTS = 8
+ATTEMPTS, RETRY_SECONDS = 8, 45
 """Of one request, with growing pauses: about half a minute of a server that is away is sat out."""
 
 
@@ -74,6 +74,11 @@ class S3Connection:
             "AWS_VIRTUAL_HOSTED_STYLE_REQUEST": str(not self.bucket_in_path).lower(),
             "connect_timeout": f"{CONNECT_SECONDS}s",
             "timeout": f"{READ_SECONDS}s",
+            # its own ten tries are over in two seconds; these end after the time, not the number
+            "max_retries": "100",
+            "retry_timeout": f"{RETRY_SECONDS}s",
+            "backoff_config.init_backoff": "500ms",
+            "backoff_config.max_backoff": "8s",
         }
         if self.endpoint:
             # delta-rs wants the bucket in the host name already there

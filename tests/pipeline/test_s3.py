@@ -139,7 +139,7 @@ def too_busy(port: int, _folder: Path) -> Iterator[tuple[str, Callable[[threadin
             proxy.busy.clear()
 
         yield proxy.endpoint, trouble
-        assert proxy.refused
+        assert proxy.refused.is_set()
 
 
 @pytest.mark.chaos

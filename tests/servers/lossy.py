@@ -5,14 +5,14 @@ from __future__ import annotations
 import socket
 import threading
 
-from servers.tunnel import Tunnel
+from servers.tunnel import SPAWN, Tunnel
 
 
 class LossyProxy(Tunnel):
     """``lost`` is set when the answer has been lost; everything else goes through."""
 
     def __init__(self, upstream: int):
-        self.lost = threading.Event()
+        self.lost = SPAWN.Event()
         super().__init__(upstream)
 
     def request(self, data: bytes, client: socket.socket, server: socket.socket, mark: threading.Event) -> bool:
@@ -23,6 +23,5 @@ class LossyProxy(Tunnel):
     def answer(self, data: bytes, server: socket.socket, client: socket.socket, mark: threading.Event) -> bool:
         if mark.is_set() and not self.lost.is_set() and not data.startswith(b"HTTP/1.1 100"):
             self.lost.set()
-            client.shutdown(socket.SHUT_RDWR)
             return False
         return True
