@@ -27,7 +27,6 @@ if TYPE_CHECKING:
     from pyspark.sql import DataFrame
 
 _BIN_BYTES = 16 << 20
-_FEWEST_BINS = 2
 _COMMIT_RETRIES = 200
 _BIN = "bin int, again boolean, path string, entity string, landing_date date"
 _COUNTS = pa.schema([("path", pa.string()), ("good", pa.int64()), ("bad", pa.int64())])
@@ -49,7 +48,8 @@ def write_good(lake: Lake, table: Table, files: list[Found]) -> dict[str, tuple[
     known = _known_paths(lake, table, files)
     again = [f for f in files if f.file.path in known]  # after a kill, or because the file has changed
     fresh = [f for f in files if f.file.path not in known]
-    bins = [(part, False) for part in pack(fresh)] + [(part, True) for part in pack(again)]
+    cores = lake.spark.sparkContext.defaultParallelism
+    bins = [(part, False) for part in pack(fresh, cores)] + [(part, True) for part in pack(again, cores)]
     names = _bins(lake, bins)
     lake_uri, s3, key = lake.settings.lake, lake.settings.s3, lake.settings.pseudonym_key_bytes()
     uri, options = delta_log.uri(lake.settings, table), delta_log.storage_options(lake.settings)
@@ -80,7 +80,7 @@ def faults_of(lake: Lake, files: list[Found]) -> DataFrame:
                 if faults is not None:
                     yield faults
 
-    names = _bins(lake, [(part, False) for part in pack(files)])
+    names = _bins(lake, [(part, False) for part in pack(files, lake.spark.sparkContext.defaultParallelism)])
     return names.mapInArrow(parse_bins, from_arrow_schema(FAULT_SCHEMA))
 
 
@@ -175,15 +175,16 @@ def _bins(lake: Lake, bins: list[tuple[list[Found], bool]]) -> DataFrame:
     return lake.spark.createDataFrame(rdd, _BIN)
 
 
-def pack(files: list[Found]) -> list[list[Found]]:
-    """Files in bins of about 16 MiB (at least two, if there are files enough), in the order of their days.
+def pack(files: list[Found], cores: int) -> list[list[Found]]:
+    """Files in bins of at most about 16 MiB, in the order of their days; as many for each core, if there are enough.
 
     A bin holds few days and a day is in few bins: each bin writes a file for every day it holds.
     """
     if not files:
         return []
     ordered = sorted(files, key=lambda f: (f.file.landing_date, f.file.path))
-    count = min(len(files), max(_FEWEST_BINS, -(-sum(f.size for f in files) // _BIN_BYTES)))
+    rounds = max(1, -(-sum(f.size for f in files) // (_BIN_BYTES * cores)))
+    count = min(len(files), rounds * cores)
     middles, so_far = [], 0.0
     for one in ordered:
         middles.append(so_far + (one.size + 1) / 2)

@@ -90,6 +90,7 @@ def configuration(table: Table) -> dict[str, str]:
         "delta.minWriterVersion": "3",  # the first that knows CHECK constraints
         "soundlake.key": ",".join(table.key),
         "soundlake.write": table.write.value,
+        "delta.dataSkippingStatsColumns": ",".join(table.stats_columns),
         **{f"delta.constraints.{name}": sql for name, sql in table.constraints().items()},
         **table.properties,
     }

@@ -97,6 +97,7 @@ def _decompressed(stream: BinaryIO) -> Iterator[bytes]:
         raise _BrokenStream("truncated gzip: the file ends in the middle of its data")
 
 
+@lru_cache(maxsize=2)
 def pseudonymiser(key: bytes) -> Pseudonym:
     """user_id -> pseudonym: the first 128 bits of HMAC-SHA256, in hex."""
 

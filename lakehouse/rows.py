@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from datetime import date
 from typing import NamedTuple
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 from msgspec import Struct
@@ -135,12 +136,19 @@ def event_columns_batch(
         "device_os": pc.struct_field(device, "os"),
         "app_version": pc.struct_field(device, "app_version"),
         **{name: pc.struct_field(context, name) for name in CONTEXT_FIELDS},
-        "raw": pa.array([line.data for line in lines], pa.string()),
+        "raw": _texts([line.data for line in lines]),
         **dict(zip(("landing_date", "source_file", "line"), _source_arrays(file, lines), strict=True)),
     }
     columns = [have[f.name] if f.name in have else table.column(f.name) for f in EVENT_SCHEMA]
     columns = [c.combine_chunks() if isinstance(c, pa.ChunkedArray) else c for c in columns]
     return pa.RecordBatch.from_arrays(columns, schema=EVENT_SCHEMA)
+
+
+def _texts(values: list[bytes]) -> pa.Array:
+    """Strings of what is known to be UTF-8."""
+    offsets = np.zeros(len(values) + 1, np.int32)
+    np.cumsum(np.fromiter(map(len, values), np.int32, len(values)), out=offsets[1:])
+    return pa.StringArray.from_buffers(len(values), pa.py_buffer(offsets), pa.py_buffer(b"".join(values)))
 
 
 def entity_batch(file: RawFile, rows: list[tuple[Line, Struct]], pseudonym: Callable[[str], str]) -> pa.RecordBatch:
