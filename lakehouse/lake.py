@@ -5,13 +5,14 @@ Every write is idempotent: the same rows offered again, or offered again after a
 
 from __future__ import annotations
 
+import contextlib
 import uuid
 from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import date
 from typing import TYPE_CHECKING
 
-from lakehouse import delta_log
+from lakehouse import delta_log, small_merge
 from lakehouse.commits import is_conflict, retry_conflicts
 from lakehouse.contract import Table, Write
 from lakehouse.delta_log import TableState
@@ -19,6 +20,7 @@ from lakehouse.evolution import evolve
 from lakehouse.settings import Settings, get_settings
 
 if TYPE_CHECKING:
+    import deltalake
     from delta.tables import DeltaTable
     from pyspark.sql import DataFrame, SparkSession
 
@@ -135,25 +137,35 @@ class Lake:
         if not self.state(table).rows and self._first_load(table, _one_a_key(table, versions)):
             return self._result(table)
         # made again when another writer was first: what it wrote may be known to this frame now
-        changed = retry_conflicts(lambda: self._merge_versions(table, versions), table.name)
-        return self._result(table) if changed else WriteResult(self.state(table).version, changed=False)
+        return retry_conflicts(lambda: self._merge_versions(table, versions), table.name)
 
-    def _merge_versions(self, table: Table, versions: DataFrame) -> bool:
-        """-> False if there was nothing to merge."""
+    def _merge_versions(self, table: Table, versions: DataFrame) -> WriteResult:
+        target = delta_log.open_table(self.settings, table)  # what others write from here on is a conflict
+        assert target is not None  # ensured
         versions = versions.persist()
         try:
+            count = versions.count()
+            if not count:
+                return WriteResult(target.version(), changed=False)
             condition = " AND ".join(f"t.{name} = s.{name}" for name in table.key)
             partition = next((name for name in table.partition_by if name not in table.key), None)
-            if partition is None:
-                touched = versions.head(1)
-            else:
-                touched = _days_of(versions, partition)
-                condition = f"t.{partition} IN ({', '.join(touched)}) AND {condition}"
-            if touched:
-                self._merge_rows(table, versions, condition)
-            return bool(touched)
+            if partition is not None:
+                condition = f"t.{partition} IN ({', '.join(_days_of(versions, partition))}) AND {condition}"
+            if count <= small_merge.ROWS:
+                with contextlib.suppress(small_merge.Refused):  # Spark names the rule that is broken
+                    return self._merge_few(table, target, versions, condition)
+            self._merge_rows(table, versions, condition)
+            return self._result(table)
         finally:
             versions.unpersist()
+
+    def _merge_few(
+        self, table: Table, target: deltalake.DeltaTable, versions: DataFrame, condition: str
+    ) -> WriteResult:
+        rows = _one_a_key(table, versions).toArrow()
+        replaces = _replaces(table, complete=KNOWN_IN in versions.columns) if table.newest_by else None
+        inserted, updated = small_merge.merge_rows(target, rows, condition, replaces)
+        return WriteResult(target.version(), inserted, updated)
 
     def _first_load(self, table: Table, rows: DataFrame) -> bool:
         """Append to the empty table; -> False if another writer was first and nothing was written.
@@ -205,7 +217,7 @@ def _replaces(table: Table, complete: bool) -> str:
     name = table.newest_by
     if not complete:
         return f"s.{name} > t.{name}"
-    same = " AND ".join(f"s.{c} <=> t.{c}" for c in table.column_names if c not in table.key)
+    same = " AND ".join(f"(s.{c} IS NOT DISTINCT FROM t.{c})" for c in table.column_names if c not in table.key)
     return f"s.{name} > t.{name} OR (s.{name} = t.{name} AND NOT ({same}))"
 
 

@@ -1,8 +1,8 @@
 """What happens to one micro-batch of records. Doing it again, whole or after a kill at any point, changes nothing:
 
-1. good records to bronze.events, one append that Delta takes once a batch number (txnAppId, txnVersion);
-2. bad ones to bronze.quarantine, merged by topic, partition and offset, and to the dead-letter topic;
-3. running totals to the online store, from state that is keyed by event id;
+1. running totals to the online store, first as they must be fresh, from state that is keyed by event id;
+2. good records to bronze.events, one append that Delta takes once a batch number (txnAppId, txnVersion);
+3. bad ones to bronze.quarantine, merged by topic, partition and offset, and to the dead-letter topic;
 4. silver.listens, silver.feedback and silver.ads, merged by event id;
 5. the stream's clock. Then Spark notes that the batch is done.
 """
@@ -64,11 +64,11 @@ class RecordBatches:
             stats.records, stats.bad = seen.num_rows, seen.num_rows - good.num_rows
             stats.count(good, good["recorded_at"], self._clocks.before(batch))
             stats.newest_record = pc.max(seen["recorded_at"]).as_py()
-            self._bronze(lake, parsed, stats)
-            self._refuse(lake, parsed, stats)
             with stats.timed("totals"):
                 if self._totals is not None and stats.good:
                     stats.totals = self._totals.update(good, stats.clock)
+            self._bronze(lake, parsed, stats)
+            self._refuse(lake, parsed, stats)
             with stats.timed("silver"):
                 self._silver(lake, parsed, good, stats)
             self._clocks.save(batch, stats.clock)
