@@ -37,6 +37,7 @@ class Latency:
 
     online: list[float] = field(default_factory=list)
     silver: list[float] = field(default_factory=list)
+    batches: list[Progress] = field(default_factory=list)
 
 
 def measure_rate(settings: Settings, world: Path, events: int, per_batch: int) -> tuple[float, list[Progress]]:
@@ -62,6 +63,7 @@ def measure_latency(settings: Settings, rate: float, seconds: float) -> Latency:
     def on_progress(progress: Progress) -> None:
         warm.set()
         now = time.time()
+        latency.batches.append(progress)
         for event_id in _in_silver(settings, [i for i in sent if i not in finished]):
             finished.add(event_id)
             latency.silver.append(now - sent[event_id])
@@ -111,14 +113,13 @@ def _play(event_id: str) -> bytes:
 
 
 def _in_silver(settings: Settings, wanted: list[str]) -> list[str]:
-    import pyarrow.compute as pc
 
     from lakehouse import arrow
     from lakehouse.tables.silver import LISTENS
 
     if not wanted:
         return []
-    return arrow.read(settings, LISTENS, ["event_id"], pc.field("event_id").isin(wanted))["event_id"].to_pylist()
+    return arrow.read(settings, LISTENS, ["event_id"], arrow.text("event_id").isin(wanted))["event_id"].to_pylist()
 
 
 def main() -> None:
@@ -140,19 +141,25 @@ def main() -> None:
             kafka_topic_prefix=f"bench-{uuid.uuid4().hex[:8]}",
         )
         rate, batches = measure_rate(settings, world, arguments.events, arguments.per_batch)
-        stages = {
-            stage: round(sum(p.seconds[stage] for p in batches) / len(batches), 2) for stage in batches[0].seconds
-        }
-        print(
-            f"sustained: {rate:,.0f} events/s over {len(batches)} micro-batches of {arguments.per_batch:,}; s: {stages}"
-        )
+        print(f"sustained: {rate:,.0f} events/s, micro-batches of {arguments.per_batch:,}: {_stages(batches)}")
         latency = measure_latency(settings, arguments.rate, arguments.seconds)
+        print(f"{arguments.rate:g} plays a second: {_stages(latency.batches)}")
     for name, values in (("online store", latency.online), ("silver", latency.silver)):
         values.sort()
         if values:
             p50, p99 = values[len(values) // 2], values[int(len(values) * 0.99)]
             print(f"produce → {name}: p50 {p50:.2f} s, p99 {p99:.2f} s over {len(values):,} events")
     print(f"{os.cpu_count()} cores, load {os.getloadavg()[0]:.1f}")
+
+
+def _stages(batches: list[Progress]) -> str:
+    """Mean seconds of a micro-batch, whole and by stage."""
+    worked = [p for p in batches if p.seconds]
+    if not worked:
+        return "no batch but the first"
+    mean = {stage: sum(p.seconds.get(stage, 0) for p in worked) / len(worked) for stage in worked[-1].seconds}
+    parts = ", ".join(f"{stage} {seconds:.2f}" for stage, seconds in mean.items())
+    return f"{sum(p.batch_seconds for p in worked) / len(worked):.2f} s a batch ({parts}), {len(worked)} batches"
 
 
 def _world(path: Path, events: int) -> Path:

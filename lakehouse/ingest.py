@@ -118,10 +118,9 @@ def ingest_files(lake: Lake, files: list[Found]) -> IngestResult:
 
 def open_lines(settings: Settings) -> dict[str, int]:
     """source_file -> open quarantined lines."""
-    import pyarrow.compute as pc
 
     try:
-        rows = arrow.read(settings, QUARANTINE, ["source_file"], pc.field("status") == "open")
+        rows = arrow.read(settings, QUARANTINE, ["source_file"], arrow.text("status") == "open")
     except arrow.TableMissing:
         return {}
     counts = rows.group_by("source_file").aggregate([("source_file", "count")])

@@ -20,7 +20,6 @@ from lakehouse.evolution import evolve
 from lakehouse.settings import Settings, get_settings
 
 if TYPE_CHECKING:
-    import deltalake
     from delta.tables import DeltaTable
     from pyspark.sql import DataFrame, SparkSession
 
@@ -105,14 +104,14 @@ class Lake:
         schema = StructType.fromDDL(table.ddl())
         return frame.select(*(F.col(f.name).cast(f.dataType).alias(f.name) for f in schema), *also)
 
-    def write(self, table: Table, frame: DataFrame) -> WriteResult:
-        """Write ``frame`` as the contract says."""
+    def write(self, table: Table, frame: DataFrame, few: bool = False) -> WriteResult:
+        """Write ``frame`` as the contract says; ``few``: it is known to have at most ``small_merge.ROWS`` rows."""
         self.ensure(table)
         if table.write is Write.REPLACE:
             return self._replace(table, self.conform(table, frame))
         if table.write is Write.APPEND_ONCE:
             return self._append_once(table, self.conform(table, frame))
-        return self._merge(table, frame)
+        return self._merge(table, frame, few)
 
     def _append(self, table: Table, frame: DataFrame) -> None:
         frame.write.format("delta").mode("append").save(self.uri(table))
@@ -128,43 +127,46 @@ class Lake:
         self._append(table, frame.join(have, "source_file", "left_anti").select(*table.column_names))
         return self._result(table)
 
-    def _merge(self, table: Table, frame: DataFrame) -> WriteResult:
+    def _merge(self, table: Table, frame: DataFrame, few: bool) -> WriteResult:
         """One row a key, whatever the order of arrival: the largest ``newest_by`` wins, see KNOWN_IN and ``newest``.
 
         Only partitions that some version of a row in ``frame`` lies in are looked at.
         """
         versions = self.conform(table, frame, also=[KNOWN_IN] if KNOWN_IN in frame.columns else [])
-        if not self.state(table).rows and self._first_load(table, _one_a_key(table, versions)):
+        if few:
+            with contextlib.suppress(small_merge.Refused):  # Spark names the rule that is broken
+                return retry_conflicts(lambda: self._merge_few(table, versions), table.name)
+        elif not self.state(table).rows and self._first_load(table, _one_a_key(table, versions)):
             return self._result(table)
         # made again when another writer was first: what it wrote may be known to this frame now
         return retry_conflicts(lambda: self._merge_versions(table, versions), table.name)
 
     def _merge_versions(self, table: Table, versions: DataFrame) -> WriteResult:
-        target = delta_log.open_table(self.settings, table)  # what others write from here on is a conflict
-        assert target is not None  # ensured
         versions = versions.persist()
         try:
-            count = versions.count()
-            if not count:
-                return WriteResult(target.version(), changed=False)
-            condition = " AND ".join(f"t.{name} = s.{name}" for name in table.key)
-            partition = next((name for name in table.partition_by if name not in table.key), None)
-            if partition is not None:
-                condition = f"t.{partition} IN ({', '.join(_days_of(versions, partition))}) AND {condition}"
-            if count <= small_merge.ROWS:
-                with contextlib.suppress(small_merge.Refused):  # Spark names the rule that is broken
-                    return self._merge_few(table, target, versions, condition)
-            self._merge_rows(table, versions, condition)
+            if versions.count() <= small_merge.ROWS:
+                with contextlib.suppress(small_merge.Refused):
+                    return self._merge_few(table, versions)
+            self._merge_rows(table, versions)
             return self._result(table)
         finally:
             versions.unpersist()
 
-    def _merge_few(
-        self, table: Table, target: deltalake.DeltaTable, versions: DataFrame, condition: str
-    ) -> WriteResult:
-        rows = _one_a_key(table, versions).toArrow()
-        replaces = _replaces(table, complete=KNOWN_IN in versions.columns) if table.newest_by else None
-        inserted, updated = small_merge.merge_rows(target, rows, condition, replaces)
+    def _merge_few(self, table: Table, versions: DataFrame) -> WriteResult:
+        complete = KNOWN_IN in versions.columns
+        target = delta_log.open_table(self.settings, table)  # what others write from here on is a conflict
+        assert target is not None  # ensured
+        rows = (versions if complete else newest(versions, table.key, table.newest_by)).toArrow()
+        if not rows.num_rows:
+            return WriteResult(target.version(), changed=False)
+        partition = _day_partition(table)
+        days = small_merge.values_of(rows, KNOWN_IN if complete else partition) if partition else []
+        inserted, updated = small_merge.merge_rows(
+            target,
+            rows.select(table.column_names),
+            _matches(table, days),
+            _replaces(table, complete) if table.newest_by else None,
+        )
         return WriteResult(target.version(), inserted, updated)
 
     def _first_load(self, table: Table, rows: DataFrame) -> bool:
@@ -183,11 +185,12 @@ class Lake:
             return False
         return delta_log.has_commit(self.settings, table, ours)
 
-    def _merge_rows(self, table: Table, versions: DataFrame, condition: str) -> None:
+    def _merge_rows(self, table: Table, versions: DataFrame) -> None:
         from pyspark.sql import functions as F
 
-        rows = _one_a_key(table, versions)
-        merge = self.delta(table).alias("t").merge(rows.alias("s"), F.expr(condition))
+        partition = _day_partition(table)
+        condition = _matches(table, _days_of(versions, partition) if partition else [])
+        merge = self.delta(table).alias("t").merge(_one_a_key(table, versions).alias("s"), F.expr(condition))
         if table.newest_by:
             merge = merge.whenMatchedUpdateAll(F.expr(_replaces(table, complete=KNOWN_IN in versions.columns)))
         merge.whenNotMatchedInsertAll().execute()
@@ -204,12 +207,23 @@ def _one_a_key(table: Table, versions: DataFrame) -> DataFrame:
     return newest(versions, table.key, table.newest_by)
 
 
-def _days_of(versions: DataFrame, partition: str) -> list[str]:
-    """SQL of the days that a version lies in."""
+def _day_partition(table: Table) -> str | None:
+    return next((name for name in table.partition_by if name not in table.key), None)
+
+
+def _matches(table: Table, days: Iterable[date]) -> str:
+    """SQL: are these rows twins? Only partitions of ``days`` are looked at, where the table has any."""
+    same = " AND ".join(f"t.{name} = s.{name}" for name in table.key)
+    days = ", ".join(f"DATE '{day}'" for day in sorted(days))
+    return f"t.{_day_partition(table)} IN ({days}) AND {same}" if days else same
+
+
+def _days_of(versions: DataFrame, partition: str) -> list[date]:
+    """Days that a version lies in."""
     from pyspark.sql import functions as F
 
     day = F.explode(KNOWN_IN) if KNOWN_IN in versions.columns else F.col(partition)
-    return sorted(f"DATE'{row[0]}'" for row in versions.select(day.alias("day")).distinct().collect())
+    return [row[0] for row in versions.select(day.alias("day")).distinct().collect()]
 
 
 def _replaces(table: Table, complete: bool) -> str:

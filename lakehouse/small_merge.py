@@ -20,6 +20,15 @@ class Refused(ValueError):
     """A row breaks a rule of the table; delta-rs does not say which rule."""
 
 
+def values_of(rows: pa.Table, column: str) -> list:
+    """Distinct values of ``column``, or of what its lists hold."""
+    import pyarrow as pa
+    import pyarrow.compute as pc
+
+    values = rows[column]
+    return pc.unique(pc.list_flatten(values) if pa.types.is_list(values.type) else values).to_pylist()
+
+
 def merge_rows(target: DeltaTable, rows: pa.Table, condition: str, replaces: str | None) -> tuple[int, int]:
     """Merge ``rows`` (one a key) as ``s`` into ``target`` as ``t``; -> rows (inserted, updated), no commit for none.
 

@@ -25,11 +25,10 @@ class Listener:
 
 def find_listener(settings: Settings, user_id: str) -> Listener:
     """The listener by the id of the raw events."""
-    import pyarrow.compute as pc
 
     key = pseudonymiser(settings.pseudonym_key_bytes())(user_id)
     columns = ["track_ids", "local_hours", "devices"]
-    rows = arrow.read(settings, SEQUENCES, columns, pc.field("user_key") == key).to_pylist()
+    rows = arrow.read(settings, SEQUENCES, columns, arrow.text("user_key") == key).to_pylist()
     if not rows:
         return Listener(key, [])
     return Listener(key, rows[0]["track_ids"], _last(rows[0]["local_hours"], -1), _last(rows[0]["devices"], ""))

@@ -12,6 +12,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
+from lakehouse import delta_log, small_merge
 from lakehouse.commits import retry_conflicts
 from lakehouse.lake import Lake
 from lakehouse.settings import Settings
@@ -85,15 +86,25 @@ class RecordBatches:
     def _bronze(self, lake: Lake, parsed: DataFrame, stats: BatchStats) -> None:
         if not stats.good:
             return
-        rows = lake.conform(EVENTS, parsed.where("reason IS NULL")).coalesce(1 + stats.good // _ROWS_PER_FILE)
-        lake.ensure(EVENTS)
-
-        def append() -> None:
-            writer = rows.write.format("delta").mode("append")
-            writer.option("txnAppId", self._app_id).option("txnVersion", stats.batch).save(lake.uri(EVENTS))
-
+        rows = lake.conform(EVENTS, parsed.where("reason IS NULL"))
         with stats.timed("bronze"):
-            retry_conflicts(append, EVENTS.name)
+            lake.ensure(EVENTS)
+            append = self._append_few if stats.good <= small_merge.ROWS else self._append
+            retry_conflicts(lambda: append(lake, rows, stats), EVENTS.name)
+
+    def _append(self, lake: Lake, rows: DataFrame, stats: BatchStats) -> None:
+        writer = rows.coalesce(1 + stats.good // _ROWS_PER_FILE).write.format("delta").mode("append")
+        writer.option("txnAppId", self._app_id).option("txnVersion", stats.batch).save(lake.uri(EVENTS))
+
+    def _append_few(self, lake: Lake, rows: DataFrame, stats: BatchStats) -> None:
+        """As ``_append``, without the seconds of a Spark write."""
+        from deltalake import CommitProperties, Transaction, write_deltalake
+
+        table = delta_log.open_table(lake.settings, EVENTS)
+        done = table.transaction_version(self._app_id)
+        if done is None or done < stats.batch:
+            once = CommitProperties(app_transactions=[Transaction(self._app_id, stats.batch)])
+            write_deltalake(table, rows.toArrow(), mode="append", commit_properties=once)
 
     def _refuse(self, lake: Lake, parsed: DataFrame, stats: BatchStats) -> None:
         from pyspark.sql import functions as F
@@ -122,7 +133,7 @@ class RecordBatches:
             return
         refine_listens(lake, touched_plays(good), stats.landed[0])
         kinds = good["event_type"].unique().to_pylist()
-        refine_acts(lake, kinds, lambda: parsed.where("reason IS NULL"))
+        refine_acts(lake, kinds, lambda: parsed.where("reason IS NULL"), few=stats.good <= small_merge.ROWS)
 
 
 def _summary(parsed: DataFrame) -> pa.Table:

@@ -84,7 +84,7 @@ class FileBatches:
         import pyarrow.compute as pc
 
         days = [f.file.landing_date for f in files]
-        where = pc.field("source_file").isin([f.file.path for f in files])
+        where = arrow.text("source_file").isin([f.file.path for f in files])
         if days:
             where &= arrow.between("landing_date", min(days), max(days))
         columns = {name: pc.field(name) for name in (*totals.ENVELOPE, "landing_date")}

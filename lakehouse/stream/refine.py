@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterable
 from datetime import date, timedelta
 from typing import TYPE_CHECKING
 
+from lakehouse import arrow, small_merge
 from lakehouse.lake import Lake
 from lakehouse.refine import events as refine_events
 from lakehouse.refine.ads import AD_EVENTS, ads
@@ -18,6 +19,8 @@ if TYPE_CHECKING:
 
 
 _ACTS = ((FEEDBACK, refine_events.FEEDBACK_ACTIONS, refine_events.feedback), (ADS, AD_EVENTS, ads))
+_SMALL_BYTES = 64 << 20
+"""Of what has landed lately; more is looked through by Spark."""
 
 
 def touched_plays(events: pa.Table) -> pa.Array:
@@ -36,25 +39,43 @@ def refine_listens(lake: Lake, plays: pa.Array, first_landed: date) -> None:
     Looked for from LOOKBACK_DAYS before ``first_landed``, the first landing day of what touches them; the write is a
     merge by event id, so doing it again changes nothing.
     """
-    import pyarrow as pa
     from pyspark.sql import functions as F
 
     if not len(plays):
         return
-    ids = lake.spark.createDataFrame(pa.table({"touched": plays}))
     since = first_landed - timedelta(days=refine_events.LOOKBACK_DAYS)
+    known = _known_small if arrow.size(lake.settings, EVENTS, "landing_date", since) <= _SMALL_BYTES else _known
+    events = known(lake, plays, since)
+    lake.write(LISTENS, refine_events.listens(events, F.lit(True)), few=len(plays) <= small_merge.ROWS)
 
-    events = lake.read(EVENTS).where(F.col("landing_date") >= F.lit(since))
+
+def _known(lake: Lake, plays: pa.Array, since: date) -> DataFrame:
+    """Plays of these ids and their skips, landed from ``since`` on."""
+    import pyarrow as pa
+    from pyspark.sql import functions as F
+
+    ids = lake.spark.createDataFrame(pa.table({"touched": plays}))
     play = F.when(F.col("event_type") == "play", F.col("event_id")).when(
         F.col("event_type") == "skip", F.col("payload.play_event_id")
     )
-    events = events.join(F.broadcast(ids), play == F.col("touched"), "left_semi")
-    lake.write(LISTENS, refine_events.listens(events, F.lit(True)))
+    events = lake.read(EVENTS).where(F.col("landing_date") >= F.lit(since))
+    return events.join(F.broadcast(ids), play == F.col("touched"), "left_semi")
 
 
-def refine_acts(lake: Lake, kinds: Iterable[str], events: Callable[[], DataFrame]) -> None:
+def _known_small(lake: Lake, plays: pa.Array, since: date) -> DataFrame:
+    """As ``_known``, read without Spark: half the time where little has landed."""
+    import pyarrow.compute as pc
+
+    touched = arrow.text("event_id").isin(plays) | arrow.text("payload", "play_event_id").isin(plays)
+    columns = [name for name in EVENTS.column_names if name != "raw"]
+    return lake.spark.createDataFrame(
+        arrow.read(lake.settings, EVENTS, columns, (pc.field("landing_date") >= since) & touched)
+    )
+
+
+def refine_acts(lake: Lake, kinds: Iterable[str], events: Callable[[], DataFrame], few: bool = False) -> None:
     """Write the facts that are made from one event each; ``events`` gives bronze rows, ``kinds`` are their types."""
     kinds = set(kinds)
     for table, types, refine in _ACTS:
         if kinds.intersection(types):
-            lake.write(table, refine(events()))
+            lake.write(table, refine(events()), few)

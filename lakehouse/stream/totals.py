@@ -168,7 +168,7 @@ def _recent_events(settings: Settings, at: datetime) -> Iterable[pa.RecordBatch]
     where = (
         (pc.field("landing_date") >= (at - _LANDED_WITHIN).date())
         & (pc.field("occurred_at") >= first)
-        & pc.field("event_type").isin(list(_KINDS))
+        & arrow.text("event_type").isin(list(_KINDS))
     )
     columns = {name: pc.field(name) for name in ENVELOPE} | {name: pc.field("payload", name) for name in PAYLOAD}
     return arrow.dataset(settings, EVENTS).to_batches(columns=columns, filter=where)

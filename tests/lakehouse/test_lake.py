@@ -7,7 +7,7 @@ from datetime import date, datetime
 import pytest
 from raw_zone import DAY
 
-from lakehouse import arrow, delta_log
+from lakehouse import arrow, delta_log, small_merge
 from lakehouse.contract import Column, Sensitivity, Table, Write, between
 from lakehouse.lake import ContractMismatch
 
@@ -136,6 +136,35 @@ def test_a_missing_table_names_the_command_that_makes_it(settings):
         arrow.read(settings, MERGED)
     assert delta_log.state(settings, MERGED) is None
     assert delta_log.last_metrics(settings, MERGED) == {}
+
+
+def test_rows_are_found_by_a_string_whatever_wrote_them(lake):
+    write(lake, BY_DAY, row("a"), row("b"))
+    write(lake, BY_DAY, row("c"), row("d"), row("b", 2, 0.7))  # merged
+    delta_log.open_table(lake.settings, BY_DAY).optimize.z_order(["id"])
+    write(lake, BY_DAY, row("x"), row("y"))
+    for id_, share in (("a", 0.5), ("b", 0.7), ("y", 0.5)):
+        assert arrow.read(lake.settings, BY_DAY, ["share"], arrow.text("id") == id_)["share"].to_pylist() == [share]
+    found = arrow.read(lake.settings, BY_DAY, ["id"], arrow.text("id").isin(["c", "x", "none"]))
+    assert sorted(found["id"].to_pylist()) == ["c", "x"]
+
+
+@pytest.mark.parametrize("few", [False, True])
+def test_a_merge_that_is_known_to_be_small_is_a_merge(lake, few):
+    for rows in ([row("a", 1, 0.1)], [row("a", 3, 0.3), row("b")], [row("a", 2, 0.2)], []):
+        result = lake.write(BY_DAY, lake.spark.createDataFrame(rows, ROW), few=few)
+    assert not result.changed
+    assert content(lake, BY_DAY) == [("a", 3, 0.3, DAY), ("b", 0, 0.5, DAY)]
+    with pytest.raises(Exception, match="(?i)share_valid"):
+        lake.write(BY_DAY, lake.spark.createDataFrame([row("c", share=1.5)], ROW), few=few)
+
+
+def test_a_merge_of_more_than_a_few_rows_is_left_to_spark(lake, monkeypatch):
+    monkeypatch.setattr(small_merge, "ROWS", 1)
+    write(lake, BY_DAY, row("a"), row("b"))
+    result = write(lake, BY_DAY, row("a", 5), row("c"))
+    assert (result.inserted, result.updated) == (1, 1)
+    assert [r[0] for r in content(lake, BY_DAY)] == ["a", "b", "c"]
 
 
 def test_batches_are_bounded_and_versions_can_be_read(lake, monkeypatch):
