@@ -12,7 +12,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import os
 import tempfile
 import threading
 import time
@@ -21,6 +20,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, date, datetime
 from pathlib import Path
 
+from benchmarks.report import write_part
 from lakehouse.parse import pseudonymiser
 from lakehouse.settings import Settings, get_settings
 from lakehouse.stream.produce import Sender, address, produce
@@ -141,15 +141,18 @@ def main() -> None:
             kafka_topic_prefix=f"bench-{uuid.uuid4().hex[:8]}",
         )
         rate, batches = measure_rate(settings, world, arguments.events, arguments.per_batch)
-        print(f"sustained: {rate:,.0f} events/s, micro-batches of {arguments.per_batch:,}: {_stages(batches)}")
         latency = measure_latency(settings, arguments.rate, arguments.seconds)
-        print(f"{arguments.rate:g} plays a second: {_stages(latency.batches)}")
+    lines = [
+        f"- sustained: {rate:,.0f} events/s, micro-batches of {arguments.per_batch:,}: {_stages(batches)}",
+        f"- {arguments.rate:g} plays a second: {_stages(latency.batches)}",
+    ]
     for name, values in (("online store", latency.online), ("silver", latency.silver)):
         values.sort()
         if values:
             p50, p99 = values[len(values) // 2], values[int(len(values) * 0.99)]
-            print(f"produce → {name}: p50 {p50:.2f} s, p99 {p99:.2f} s over {len(values):,} events")
-    print(f"{os.cpu_count()} cores, load {os.getloadavg()[0]:.1f}")
+            lines.append(f"- produce → {name}: p50 {p50:.2f} s, p99 {p99:.2f} s over {len(values):,} plays")
+    command = f"python -m benchmarks.stream --events {arguments.events} --rate {arguments.rate:g}"
+    write_part("Stream", "\n".join(lines), command)
 
 
 def _stages(batches: list[Progress]) -> str:
