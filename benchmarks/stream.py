@@ -113,7 +113,6 @@ def _play(event_id: str) -> bytes:
 
 
 def _in_silver(settings: Settings, wanted: list[str]) -> list[str]:
-
     from lakehouse import arrow
     from lakehouse.tables.silver import LISTENS
 

@@ -37,16 +37,6 @@ def read(
     return dataset(settings, table).to_table(columns=list(columns) if columns else None, filter=where)
 
 
-def size(settings: Settings, table: Table, partition: str, since: date) -> int:
-    """Bytes of the files whose ``partition`` is ``since`` or later."""
-    delta = delta_log.open_table(settings, table)
-    if delta is None:
-        return 0
-    files = delta.get_add_actions(flatten=True)
-    days, sizes = (files.column(files.schema.names.index(n)) for n in (f"partition.{partition}", "size_bytes"))
-    return sum(size for day, size in zip(days.to_pylist(), sizes.to_pylist(), strict=True) if day >= since)
-
-
 def batches(settings: Settings, table: Table, columns: Sequence[str] | None = None) -> Iterator[pa.RecordBatch]:
     """The table in batches of at most BATCH_ROWS rows, so that memory holds one batch at a time."""
     data = dataset(settings, table)

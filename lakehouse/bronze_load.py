@@ -157,7 +157,6 @@ def _rows_of(files: list[dict[str, Any]]) -> str:
 
 def _known_paths(lake: Lake, table: Table, files: list[Found]) -> set[str]:
     """Those of ``files`` that the table holds lines of already."""
-
     days = [f.file.landing_date for f in files]
     paths = arrow.text("source_file").isin(pa.array([f.file.path for f in files]))
     where = arrow.between("landing_date", min(days), max(days)) & paths

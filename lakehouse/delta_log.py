@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import json
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import UTC, date, datetime
 from typing import TYPE_CHECKING
 
 from lakehouse.contract import Sensitivity, Table
@@ -104,18 +104,30 @@ def state(settings: Settings, table: Table) -> TableState | None:
     delta = open_table(settings, table)
     if delta is None:
         return None
-    actions = delta.get_add_actions(flatten=True)
-    names = actions.schema.names
-    rows = sum(x or 0 for x in actions.column(names.index("num_records")).to_pylist())
-    sizes = actions.column(names.index("size_bytes")).to_pylist()
+    records, sizes = of_files(delta, "num_records", "size_bytes")
     stamp = delta.history(1)[0].get("timestamp", 0)
     return TableState(
         version=delta.version(),
-        rows=rows,
+        rows=sum(x or 0 for x in records),
         files=len(sizes),
         bytes=sum(sizes),
         written_at=datetime.fromtimestamp(stamp / 1000, UTC),
     )
+
+
+def of_files(delta: deltalake.DeltaTable, *names: str) -> list[list]:
+    """What the log says of each file of the table: size_bytes, num_records, partition.<column>, …"""
+    files = delta.get_add_actions(flatten=True)
+    return [files.column(files.schema.names.index(name)).to_pylist() for name in names]
+
+
+def bytes_since(settings: Settings, table: Table, partition: str, since: date) -> int:
+    """Bytes of the files whose ``partition`` is ``since`` or later."""
+    delta = open_table(settings, table)
+    if delta is None:
+        return 0
+    days, sizes = of_files(delta, f"partition.{partition}", "size_bytes")
+    return sum(size for day, size in zip(days, sizes, strict=True) if day >= since)
 
 
 def last_metrics(settings: Settings, table: Table) -> dict[str, str]:

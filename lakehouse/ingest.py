@@ -118,7 +118,6 @@ def ingest_files(lake: Lake, files: list[Found]) -> IngestResult:
 
 def open_lines(settings: Settings) -> dict[str, int]:
     """source_file -> open quarantined lines."""
-
     try:
         rows = arrow.read(settings, QUARANTINE, ["source_file"], arrow.text("status") == "open")
     except arrow.TableMissing:

@@ -104,14 +104,14 @@ class Lake:
         schema = StructType.fromDDL(table.ddl())
         return frame.select(*(F.col(f.name).cast(f.dataType).alias(f.name) for f in schema), *also)
 
-    def write(self, table: Table, frame: DataFrame, few: bool = False) -> WriteResult:
-        """Write ``frame`` as the contract says; ``few``: it is known to have at most ``small_merge.ROWS`` rows."""
+    def write(self, table: Table, frame: DataFrame, at_most: int | None = None) -> WriteResult:
+        """Write ``frame`` as the contract says; ``at_most``: rows that it has, if that is known without counting."""
         self.ensure(table)
         if table.write is Write.REPLACE:
             return self._replace(table, self.conform(table, frame))
         if table.write is Write.APPEND_ONCE:
             return self._append_once(table, self.conform(table, frame))
-        return self._merge(table, frame, few)
+        return self._merge(table, frame, at_most)
 
     def _append(self, table: Table, frame: DataFrame) -> None:
         frame.write.format("delta").mode("append").save(self.uri(table))
@@ -127,13 +127,13 @@ class Lake:
         self._append(table, frame.join(have, "source_file", "left_anti").select(*table.column_names))
         return self._result(table)
 
-    def _merge(self, table: Table, frame: DataFrame, few: bool) -> WriteResult:
+    def _merge(self, table: Table, frame: DataFrame, at_most: int | None) -> WriteResult:
         """One row a key, whatever the order of arrival: the largest ``newest_by`` wins, see KNOWN_IN and ``newest``.
 
         Only partitions that some version of a row in ``frame`` lies in are looked at.
         """
         versions = self.conform(table, frame, also=[KNOWN_IN] if KNOWN_IN in frame.columns else [])
-        if few:
+        if at_most is not None and at_most <= small_merge.ROWS:
             with contextlib.suppress(small_merge.Refused):  # Spark names the rule that is broken
                 return retry_conflicts(lambda: self._merge_few(table, versions), table.name)
         elif not self.state(table).rows and self._first_load(table, _one_a_key(table, versions)):

@@ -68,10 +68,7 @@ def layout(settings: Settings, table: Table, small_bytes: int = SMALL_BYTES) -> 
     delta = delta_log.open_table(settings, table)
     if delta is None:
         return None
-    actions = delta.get_add_actions(flatten=True)
-    names = actions.schema.names
-    sizes = actions.column(names.index("size_bytes")).to_pylist()
-    keys = [actions.column(names.index(f"partition.{name}")).to_pylist() for name in table.partition_by]
+    sizes, *keys = delta_log.of_files(delta, "size_bytes", *(f"partition.{name}" for name in table.partition_by))
     small: dict[tuple, int] = {}
     for number, size in enumerate(sizes):
         if size < small_bytes:

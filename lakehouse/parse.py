@@ -29,7 +29,6 @@ _CHUNK = 1 << 20
 
 Pseudonym = Callable[[str], str]
 Parsed = tuple[pa.RecordBatch | None, list[tuple[Line, str]]]
-_KEPT = 1 << 20  # characters of a bad line that quarantine keeps
 
 
 def read_lines(stream: BinaryIO, path: str | None = None) -> Iterator[Line]:

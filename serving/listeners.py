@@ -25,7 +25,6 @@ class Listener:
 
 def find_listener(settings: Settings, user_id: str) -> Listener:
     """The listener by the id of the raw events."""
-
     key = pseudonymiser(settings.pseudonym_key_bytes())(user_id)
     columns = ["track_ids", "local_hours", "devices"]
     rows = arrow.read(settings, SEQUENCES, columns, arrow.text("user_key") == key).to_pylist()

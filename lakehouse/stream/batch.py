@@ -121,7 +121,7 @@ class RecordBatches:
             }
         )
         with stats.timed("quarantine"):
-            lake.write(QUARANTINE, rows)
+            lake.write(QUARANTINE, rows, at_most=stats.bad)
         with stats.timed("dead letters"):
             letters = bad.select("source_file", "line", "value", "reason").toLocalIterator()
             self._dead_letters.send(
@@ -133,7 +133,7 @@ class RecordBatches:
             return
         refine_listens(lake, touched_plays(good), stats.landed[0])
         kinds = good["event_type"].unique().to_pylist()
-        refine_acts(lake, kinds, lambda: parsed.where("reason IS NULL"), few=stats.good <= small_merge.ROWS)
+        refine_acts(lake, kinds, lambda: parsed.where("reason IS NULL"), stats.good)
 
 
 def _summary(parsed: DataFrame) -> pa.Table:

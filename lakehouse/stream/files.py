@@ -103,7 +103,7 @@ class FileBatches:
             ours = lake.spark.createDataFrame(paths, "source_file string")
             return lake.read(EVENTS, days).join(F.broadcast(ours), "source_file", "left_semi")
 
-        refine_acts(lake, events["event_type"].unique().to_pylist(), rows)
+        refine_acts(lake, events["event_type"].unique().to_pylist(), rows, stats.good)
 
 
 def find(storage: Storage, paths: Iterable[str]) -> list[Found]:

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable
 from datetime import date, timedelta
 from typing import TYPE_CHECKING
 
-from lakehouse import arrow, small_merge
+from lakehouse import arrow, delta_log
 from lakehouse.lake import Lake
 from lakehouse.refine import events as refine_events
 from lakehouse.refine.ads import AD_EVENTS, ads
@@ -44,9 +44,9 @@ def refine_listens(lake: Lake, plays: pa.Array, first_landed: date) -> None:
     if not len(plays):
         return
     since = first_landed - timedelta(days=refine_events.LOOKBACK_DAYS)
-    known = _known_small if arrow.size(lake.settings, EVENTS, "landing_date", since) <= _SMALL_BYTES else _known
-    events = known(lake, plays, since)
-    lake.write(LISTENS, refine_events.listens(events, F.lit(True)), few=len(plays) <= small_merge.ROWS)
+    landed = delta_log.bytes_since(lake.settings, EVENTS, "landing_date", since)
+    events = (_known_small if landed <= _SMALL_BYTES else _known)(lake, plays, since)
+    lake.write(LISTENS, refine_events.listens(events, F.lit(True)), at_most=len(plays))
 
 
 def _known(lake: Lake, plays: pa.Array, since: date) -> DataFrame:
@@ -73,9 +73,9 @@ def _known_small(lake: Lake, plays: pa.Array, since: date) -> DataFrame:
     )
 
 
-def refine_acts(lake: Lake, kinds: Iterable[str], events: Callable[[], DataFrame], few: bool = False) -> None:
-    """Write the facts that are made from one event each; ``events`` gives bronze rows, ``kinds`` are their types."""
+def refine_acts(lake: Lake, kinds: Iterable[str], events: Callable[[], DataFrame], at_most: int) -> None:
+    """Write the facts that are made from one event each; ``events`` gives ``at_most`` bronze rows, of ``kinds``."""
     kinds = set(kinds)
     for table, types, refine in _ACTS:
         if kinds.intersection(types):
-            lake.write(table, refine(events()), few)
+            lake.write(table, refine(events()), at_most)

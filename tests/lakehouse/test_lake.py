@@ -149,14 +149,14 @@ def test_rows_are_found_by_a_string_whatever_wrote_them(lake):
     assert sorted(found["id"].to_pylist()) == ["c", "x"]
 
 
-@pytest.mark.parametrize("few", [False, True])
-def test_a_merge_that_is_known_to_be_small_is_a_merge(lake, few):
+@pytest.mark.parametrize("at_most", [None, 2])
+def test_a_merge_that_is_known_to_be_small_is_a_merge(lake, at_most):
     for rows in ([row("a", 1, 0.1)], [row("a", 3, 0.3), row("b")], [row("a", 2, 0.2)], []):
-        result = lake.write(BY_DAY, lake.spark.createDataFrame(rows, ROW), few=few)
+        result = lake.write(BY_DAY, lake.spark.createDataFrame(rows, ROW), at_most=at_most)
     assert not result.changed
     assert content(lake, BY_DAY) == [("a", 3, 0.3, DAY), ("b", 0, 0.5, DAY)]
     with pytest.raises(Exception, match="(?i)share_valid"):
-        lake.write(BY_DAY, lake.spark.createDataFrame([row("c", share=1.5)], ROW), few=few)
+        lake.write(BY_DAY, lake.spark.createDataFrame([row("c", share=1.5)], ROW), at_most=at_most)
 
 
 def test_a_merge_of_more_than_a_few_rows_is_left_to_spark(lake, monkeypatch):

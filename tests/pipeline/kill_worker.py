@@ -44,11 +44,11 @@ def between_files_and_commit_of_a_merge(lake: Path) -> None:
     small_merge.ROWS = 0  # Spark's merge: it takes long enough to be caught between the two
     real, folder = Lake._merge, lake / "silver" / "listens"
 
-    def merge(self, table, frame, few):
+    def merge(self, table, *rest):
         if table.name == "silver.listens":
             before = set(folder.rglob("*.parquet"))
             threading.Thread(target=watch, args=(before,), daemon=True).start()
-        return real(self, table, frame, few)
+        return real(self, table, *rest)
 
     def watch(before: set[Path]) -> None:
         while set(folder.rglob("*.parquet")) <= before:
