@@ -19,8 +19,9 @@ from lakehouse import arrow, delta_log
 from lakehouse.commits import retry_conflicts
 from lakehouse.contract import Table
 from lakehouse.lake import Lake
-from lakehouse.parse import parse_lines, read_lines
-from lakehouse.rows import CATALOGUE_SCHEMA, EVENT_SCHEMA, FAULT_SCHEMA, Line, RawFile
+from lakehouse.lines import Piece, read_pieces
+from lakehouse.parse import Parsed, parse_pieces
+from lakehouse.rows import CATALOGUE_SCHEMA, EVENT_SCHEMA, FAULT_SCHEMA, RawFile
 from lakehouse.storage import Storage, storage_for
 
 if TYPE_CHECKING:
@@ -30,8 +31,6 @@ _BIN_BYTES = 16 << 20
 _COMMIT_RETRIES = 200
 _BIN = "bin int, again boolean, path string, entity string, landing_date date"
 _COUNTS = pa.schema([("path", pa.string()), ("good", pa.int64()), ("bad", pa.int64())])
-
-Parsed = tuple[pa.RecordBatch | None, pa.RecordBatch | None]
 
 
 @dataclass(frozen=True)
@@ -136,16 +135,16 @@ def _parse(storage: Storage, files: list[dict[str, Any]], key: bytes) -> Iterato
     """Good rows and faults of ``files``; those of one day share batches: twenty thousand files of fifty lines are not
     twenty thousand batches."""
 
-    def lines(some: Iterable[dict]) -> Iterator[Line]:
+    def pieces(some: Iterable[dict]) -> Iterator[Piece]:
         for one in some:
             with storage.open_read(one["path"]) as stream:
-                yield from read_lines(stream, one["path"])
+                yield from read_pieces(stream, one["path"])
 
     def day(one: dict) -> tuple:
         return one["entity"], one["landing_date"]
 
     for (entity, landed), some in groupby(sorted(files, key=day), day):
-        yield from parse_lines(RawFile("", entity, landed), lines(some), key)
+        yield from parse_pieces(RawFile("", entity, landed), pieces(some), key)
 
 
 def _rows_of(files: list[dict[str, Any]]) -> str:

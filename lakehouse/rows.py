@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import date
-from typing import NamedTuple
 
 import numpy as np
 import pyarrow as pa
@@ -14,6 +13,7 @@ from msgspec import Struct
 
 from lakehouse.catalogue import ENTITY_KEY
 from lakehouse.events import Envelope
+from lakehouse.lines import Line, Lines
 from lakehouse.tables.bronze import CONTEXT_FIELDS, PAYLOAD_FIELDS
 
 _KEPT = 1 << 20  # characters of a bad line that quarantine keeps
@@ -36,16 +36,6 @@ class RawFile:
     path: str
     entity: str
     landing_date: date
-
-
-class Line(NamedTuple):
-    """A line as read: ``fault`` is set when the bytes themselves are bad, ``path`` where lines of several files come
-    together (None: all are of the file that is parsed)."""
-
-    number: int
-    data: bytes
-    fault: str | None = None
-    path: str | None = None
 
 
 def _source_fields() -> list[pa.Field]:
@@ -123,32 +113,40 @@ def event_batch(file: RawFile, rows: list[tuple[Line, Envelope]], pseudonym: Cal
 
 
 def event_columns_batch(
-    file: RawFile, lines: list[Line], table: pa.Table, pseudonym: Callable[[str], str]
+    file: RawFile, lines: Lines, places: np.ndarray, table: pa.Table, pseudonym: Callable[[str], str]
 ) -> pa.RecordBatch:
-    """As ``event_batch``, from the fields that ``columnar.surely_good`` found in ``lines``."""
-    users = table.column("user_id").combine_chunks().dictionary_encode()
+    """As ``event_batch``, of the lines at ``places``, whose fields ``columnar.surely_good`` found."""
+    fields = {name: one_array(table.column(name)) for name in table.column_names}
+    users = fields["user_id"].dictionary_encode()
     keys = pa.array([pseudonym(user) for user in users.dictionary.to_pylist()], pa.string())
-    device, context = (table.column(name).combine_chunks() for name in ("device", "context"))
+    device, context = fields["device"], fields["context"]
     have = {
+        **fields,
         "user_key": keys.take(users.indices),
-        "clock": table.column("clock").fill_null("event"),
+        "clock": fields["clock"].fill_null("event"),
         "device_type": pc.fill_null(pc.struct_field(device, "type"), "unknown"),
         "device_os": pc.struct_field(device, "os"),
         "app_version": pc.struct_field(device, "app_version"),
         **{name: pc.struct_field(context, name) for name in CONTEXT_FIELDS},
-        "raw": _texts([line.data for line in lines]),
-        **dict(zip(("landing_date", "source_file", "line"), _source_arrays(file, lines), strict=True)),
+        "raw": _texts(lines, places),
+        "landing_date": pa.repeat(pa.scalar(file.landing_date, pa.date32()), len(places)),
+        "source_file": pa.array(lines.paths, pa.string()).take(pa.array(lines.files[places])),
+        "line": pa.array(lines.numbers[places]),
     }
-    columns = [have[f.name] if f.name in have else table.column(f.name) for f in EVENT_SCHEMA]
-    columns = [c.combine_chunks() if isinstance(c, pa.ChunkedArray) else c for c in columns]
-    return pa.RecordBatch.from_arrays(columns, schema=EVENT_SCHEMA)
+    return pa.RecordBatch.from_arrays([have[f.name] for f in EVENT_SCHEMA], schema=EVENT_SCHEMA)
 
 
-def _texts(values: list[bytes]) -> pa.Array:
-    """Strings of what is known to be UTF-8."""
-    offsets = np.zeros(len(values) + 1, np.int32)
-    np.cumsum(np.fromiter(map(len, values), np.int32, len(values)), out=offsets[1:])
-    return pa.StringArray.from_buffers(len(values), pa.py_buffer(offsets), pa.py_buffer(b"".join(values)))
+def one_array(column: pa.ChunkedArray) -> pa.Array:
+    """``combine_chunks`` copies, even where there is but one."""
+    return column.chunk(0) if column.num_chunks == 1 else column.combine_chunks()
+
+
+def _texts(lines: Lines, places: np.ndarray) -> pa.Array:
+    """Lines that are known to be UTF-8, without a line break inside."""
+    offsets = np.zeros(len(places) + 1, np.int32)
+    np.cumsum(lines.ends[places] - lines.starts[places], out=offsets[1:])
+    text = lines.block(places).replace(b"\n", b"")
+    return pa.StringArray.from_buffers(len(places), pa.py_buffer(offsets), pa.py_buffer(text))
 
 
 def entity_batch(file: RawFile, rows: list[tuple[Line, Struct]], pseudonym: Callable[[str], str]) -> pa.RecordBatch:

@@ -15,7 +15,7 @@ from typing import NamedTuple
 
 import msgspec
 
-from lakehouse.parse import read_lines
+from lakehouse.lines import read_lines
 from lakehouse.stream.errors import StreamError
 from lakehouse.stream.topics import Topics, ensure_topics
 

@@ -12,8 +12,9 @@ from typing import TYPE_CHECKING
 
 import pyarrow as pa
 
+from lakehouse.lines import Line
 from lakehouse.parse import parse_lines
-from lakehouse.rows import EVENT_SCHEMA, Line, RawFile
+from lakehouse.rows import EVENT_SCHEMA, RawFile
 
 if TYPE_CHECKING:
     from pyspark.sql import DataFrame

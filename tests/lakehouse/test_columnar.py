@@ -13,8 +13,9 @@ from raw_zone import DAY, raw_event
 from lakehouse import columnar
 from lakehouse.columnar import surely_good
 from lakehouse.events import EVENTS, ContractError, decode_event
+from lakehouse.lines import Line, Lines
 from lakehouse.parse import pseudonymiser
-from lakehouse.rows import Line, RawFile, event_batch, event_columns_batch
+from lakehouse.rows import RawFile, event_batch, event_columns_batch
 
 FILE = RawFile("raw/events/a", "events", DAY)
 CHOICE = {"propensity": 0.5, "policy": "p", "policy_version": "1"}
@@ -48,13 +49,14 @@ def encode(event: dict) -> bytes:
 
 def assert_same(lines: list[bytes], landing: date | None = DAY) -> list[int]:
     """The law; -> places that the kernels are sure of."""
-    places, table = surely_good(lines, landing)
+    block = Lines.of([Line(number, data) for number, data in enumerate(lines)], FILE.path)
+    places, table = surely_good(block, landing)
     if table is None:
         return []
     pseudonym = pseudonymiser(b"k")
     sure = [Line(int(i), lines[i]) for i in places]
     expected = event_batch(FILE, [(line, decode_event(line.data, landing)) for line in sure], pseudonym)
-    assert event_columns_batch(FILE, sure, table, pseudonym).to_pylist() == expected.to_pylist()
+    assert event_columns_batch(FILE, block, places, table, pseudonym).to_pylist() == expected.to_pylist()
     return places.tolist()
 
 

@@ -12,9 +12,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 from raw_zone import DAY, raw_event
 
-from lakehouse import parse as parsing
+from lakehouse import lines as reading
 from lakehouse.catalogue import ENTITIES
-from lakehouse.parse import parse, pseudonymiser, read_lines
+from lakehouse.lines import read_lines
+from lakehouse.parse import parse, pseudonymiser
 from lakehouse.rows import EVENT_SCHEMA, FAULT_SCHEMA, RawFile
 
 KEY = b"a key"
@@ -197,7 +198,7 @@ def test_zeros_after_a_gzip_file_are_padding():
 
 @pytest.mark.parametrize("chunk", [2, 7, 64])
 def test_lines_and_members_may_cross_the_pieces_that_are_read(monkeypatch, chunk):
-    monkeypatch.setattr(parsing, "_CHUNK", chunk)
+    monkeypatch.setattr(reading, "_CHUNK", chunk)
     expected = parsed(THREE)
     assert parsed(gzip.compress(THREE[:300]) + gzip.compress(THREE[300:]) + b"\0" * 9) == expected
     assert len(expected[0]) == 3
@@ -238,13 +239,13 @@ def test_a_file_of_blank_lines_is_not_empty():
 
 def test_a_small_file_that_unpacks_to_much_is_unpacked_in_pieces():
     bomb = gzip.compress(b"\n" * (64 << 20))
-    sizes = [len(piece) for piece in parsing._decompressed(io.BytesIO(bomb))]
+    sizes = [len(piece) for piece in reading._decompressed(io.BytesIO(bomb))]
     assert sum(sizes) == 64 << 20
-    assert max(sizes) <= parsing._CHUNK
+    assert max(sizes) <= reading._CHUNK
 
 
 def test_rows_come_in_batches(monkeypatch):
-    monkeypatch.setattr(parsing, "BATCH_LINES", 2)
+    monkeypatch.setattr(reading, "BATCH_LINES", 2)
     batches = list(parse(RawFile("raw/f", "events", DAY), io.BytesIO(THREE + b"bad\n"), KEY))
     counts = [(g.num_rows if g else 0, b.num_rows if b else 0) for g, b in batches]
     assert counts == [(2, 0), (1, 1)]
@@ -335,8 +336,8 @@ def test_lines_of_a_stream():
 
 
 def test_a_line_without_end_is_one_fault_and_its_neighbours_stay_good(monkeypatch):
-    monkeypatch.setattr(parsing, "LONGEST_LINE", 3000)
-    monkeypatch.setattr(parsing, "_CHUNK", 1000)
+    monkeypatch.setattr(reading, "LONGEST_LINE", 3000)
+    monkeypatch.setattr(reading, "_CHUNK", 1000)
     data = b"\n".join([line(event_id="a"), b"x" * 50_000, line(event_id="b"), b"y" * 9_000])
     good, bad = parsed(data)
     assert [(row["event_id"], row["line"]) for row in good] == [("a", 1), ("b", 3)]
