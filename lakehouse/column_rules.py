@@ -5,6 +5,7 @@ A check looks at the extremes first: where all values fit, which is nearly alway
 
 from __future__ import annotations
 
+import operator
 import re
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -174,8 +175,8 @@ def _unlike(pattern: str) -> Misfits:
 
 def _length_misfits(low: int, high: int) -> Misfits:
     def misfits(values: pa.Array) -> np.ndarray | None:
-        size = pc.min_max(pc.binary_length(values))
-        if size["max"].as_py() <= high and -(-size["min"].as_py() // _LONGEST_CHARACTER) >= low:
+        least, most = pc.min_max(pc.binary_length(values)).as_py().values()
+        if most <= high and -(-least // _LONGEST_CHARACTER) >= low:
             return None
         length = pc.utf8_length(values)
         return falses(pc.and_(pc.greater_equal(length, low), pc.less_equal(length, high)))
@@ -184,18 +185,18 @@ def _length_misfits(low: int, high: int) -> Misfits:
 
 
 def _number_misfits(kind: mi.IntType | mi.FloatType) -> Misfits | None:
-    kernels = {"ge": pc.greater_equal, "gt": pc.greater, "le": pc.less_equal, "lt": pc.less}
-    limits = [(compare, getattr(kind, name)) for name, compare in kernels.items() if getattr(kind, name) is not None]
+    compares = {"ge": operator.ge, "gt": operator.gt, "le": operator.le, "lt": operator.lt}
+    limits = [(compare, getattr(kind, name)) for name, compare in compares.items() if getattr(kind, name) is not None]
     if not limits:
         return None
 
-    def fits(values: pa.Array | pa.Scalar) -> pa.Array | pa.Scalar:
-        checks = [compare(values, pa.scalar(limit, values.type)) for compare, limit in limits]
-        return checks[0] if len(checks) == 1 else pc.and_(*checks)
-
     def misfits(values: pa.Array) -> np.ndarray | None:
-        ends = pc.min_max(values)
-        return None if all(fits(ends[end]).as_py() for end in ("min", "max")) else falses(fits(values))
+        extremes = pc.min_max(values).as_py().values()
+        if all(compare(extreme, limit) for extreme in extremes for compare, limit in limits):
+            return None
+        numbers = np.asarray(values.fill_null(limits[0][1]))
+        fits = np.logical_and.reduce([compare(numbers, limit) for compare, limit in limits])
+        return ~fits & np.asarray(values.is_valid())
 
     return misfits
 

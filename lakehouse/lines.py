@@ -18,7 +18,6 @@ BATCH_BYTES = 4 << 20
 LONGEST_LINE = 16 << 20
 _CHUNK = 1 << 20
 _BREAK = ord("\n")
-_SPACES = np.frombuffer(b" \t\r\x0b\x0c", np.uint8)  # as bytes.strip
 
 
 class Line(NamedTuple):
@@ -90,7 +89,7 @@ class Lines:
     def _blank(self) -> np.ndarray:
         blank = self.starts == self.ends
         first = np.frombuffer(self.data, np.uint8)[self.starts]
-        for place in np.flatnonzero(np.isin(first, _SPACES)).tolist():
+        for place in np.flatnonzero(first <= ord(" ")).tolist():
             blank[place] = not self.bytes_of(place).strip()
         blank[list(self.faults)] = False
         return blank
