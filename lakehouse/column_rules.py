@@ -136,7 +136,7 @@ def _misfits(kind: mi.Type) -> Misfits | None:
     raise TypeError(f"the contract has a type that columns can not be checked for yet: {kind}")
 
 
-def falses(fits: pa.BooleanArray) -> np.ndarray | None:
+def _falses(fits: pa.BooleanArray) -> np.ndarray | None:
     """Where ``fits`` says no; None when nowhere."""
     if fits.true_count + fits.null_count == len(fits):
         return None
@@ -145,7 +145,7 @@ def falses(fits: pa.BooleanArray) -> np.ndarray | None:
 
 def _other_than(allowed: pa.Array) -> Misfits:
     def misfits(values: pa.Array) -> np.ndarray | None:
-        bad = falses(pc.is_in(values, allowed))  # which calls null no member
+        bad = _falses(pc.is_in(values, allowed))  # which calls null no member
         if bad is None or not values.null_count:
             return bad
         bad &= np.asarray(values.is_valid())
@@ -167,7 +167,7 @@ def _text_misfits(kind: mi.StrType) -> Misfits | None:
 def _unlike(pattern: str) -> Misfits:
     def misfits(values: pa.Array) -> np.ndarray | None:
         texts = values.dictionary_encode()  # few different ones
-        bad = falses(pc.match_substring_regex(texts.dictionary, pattern))
+        bad = _falses(pc.match_substring_regex(texts.dictionary, pattern))
         return None if bad is None else np.append(bad, False)[np.asarray(texts.indices.fill_null(len(bad)))]
 
     return misfits
@@ -179,7 +179,7 @@ def _length_misfits(low: int, high: int) -> Misfits:
         if most <= high and -(-least // _LONGEST_CHARACTER) >= low:
             return None
         length = pc.utf8_length(values)
-        return falses(pc.and_(pc.greater_equal(length, low), pc.less_equal(length, high)))
+        return _falses(pc.and_(pc.greater_equal(length, low), pc.less_equal(length, high)))
 
     return misfits
 

@@ -31,12 +31,14 @@ class Line(NamedTuple):
 
 
 class Piece(NamedTuple):
-    """Whole lines of a file, each with its line break; with a ``fault`` it is one line, which is bad."""
+    """Whole lines of a file, of which the first has the number ``first``; ``breaks`` are the places of the line breaks,
+    one behind each line. With a ``fault`` it is one line, which is bad."""
 
+    path: str
     first: int
     data: bytes
-    fault: str | None
-    path: str
+    breaks: np.ndarray
+    fault: str | None = None
 
 
 @dataclass(frozen=True)
@@ -72,14 +74,14 @@ class Lines:
     @classmethod
     def of_pieces(cls, pieces: list[Piece]) -> Lines:
         """The lines of ``pieces`` that are not blank."""
-        data = b"".join(piece.data for piece in pieces)
-        ends = np.flatnonzero(np.frombuffer(data, np.uint8) == _BREAK)
-        starts = np.concatenate([[0], ends[:-1] + 1])
+        data = b"".join([piece.data for piece in pieces])
+        counts = np.fromiter((len(piece.breaks) for piece in pieces), np.int64, len(pieces))
         sizes = np.fromiter((len(piece.data) for piece in pieces), np.int64, len(pieces))
-        behind = np.searchsorted(ends, np.cumsum(sizes))  # how many lines there are up to the end of each piece
-        before = np.concatenate([[0], behind[:-1]])
+        files = np.repeat(np.arange(len(pieces)), counts)
+        before = np.cumsum(counts) - counts  # lines before each piece
+        ends = np.concatenate([piece.breaks for piece in pieces]) + (np.cumsum(sizes) - sizes)[files]
+        starts = np.append(0, ends[:-1] + 1)
         firsts = np.fromiter((piece.first for piece in pieces), np.int64, len(pieces))
-        files = np.repeat(np.arange(len(pieces)), behind - before)
         numbers = np.arange(len(ends)) + (firsts - before)[files]
         faults = {int(place): piece.fault for place, piece in zip(before, pieces, strict=True) if piece.fault}
         lines = cls(data, starts, ends, numbers, files, [piece.path for piece in pieces], faults)
@@ -190,22 +192,27 @@ def read_pieces(stream: BinaryIO, path: str) -> Iterator[Piece]:
             end = chunk.rfind(b"\n") + 1
             if end:
                 data = rest + chunk[:end]
-                yield Piece(number, data, None, path)
-                number += int(np.count_nonzero(np.frombuffer(data, np.uint8) == _BREAK))
+                breaks = np.flatnonzero(np.frombuffer(data, np.uint8) == _BREAK)
+                yield Piece(path, number, data, breaks)
+                number += len(breaks)
                 rest = chunk[end:]
             else:
                 rest += chunk
             if len(rest) > LONGEST_LINE:
-                yield Piece(number, rest[:_CHUNK] + b"\n", f"line longer than {LONGEST_LINE >> 20} MiB", path)
+                yield _one_line(path, number, rest[:_CHUNK], f"line longer than {LONGEST_LINE >> 20} MiB")
                 number += 1
                 rest, too_long = b"", True
     except _BrokenStream as broken:
-        yield Piece(number, rest + b"\n", str(broken), path)
+        yield _one_line(path, number, rest, str(broken))
         return
     if rest:
-        yield Piece(number, rest + b"\n", None, path)
+        yield _one_line(path, number, rest)
     elif empty:
-        yield Piece(0, b"\n", "empty file", path)
+        yield _one_line(path, 0, b"", "empty file")
+
+
+def _one_line(path: str, number: int, data: bytes, fault: str | None = None) -> Piece:
+    return Piece(path, number, data + b"\n", np.array([len(data)]), fault)
 
 
 class _BrokenStream(Exception):
