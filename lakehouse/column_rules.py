@@ -82,6 +82,15 @@ def rules() -> Rules:
     )
 
 
+@lru_cache(maxsize=64)
+def narrow_schema(payload_fields: frozenset[str]) -> pa.Schema:
+    """The schema of a line with no other payload fields."""
+    schema = rules().schema
+    place = schema.get_field_index("payload")
+    kept = pa.struct([f for f in schema.field(place).type if f.name in payload_fields])
+    return schema.set(place, pa.field("payload", kept))
+
+
 def _null_of(name: str) -> re.Pattern[bytes]:
     return re.compile(rb'"' + name.encode() + rb'"\s*:\s*null')
 

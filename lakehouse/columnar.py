@@ -16,7 +16,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.json as pj
 
-from lakehouse.column_rules import Field, Rules, rules
+from lakehouse.column_rules import Field, Rules, narrow_schema, rules
 from lakehouse.events import CLOCK_SKEW, EARLIEST
 from lakehouse.lines import Lines
 from lakehouse.rows import one_array
@@ -28,6 +28,7 @@ _FEW = 32
 _UTC_US = pa.timestamp("us", "UTC")
 _TIME = r"^\d{4}-\d{2}-\d{2}T\d{2}:\d{2}:\d{2}(\.\d{1,6})?Z$"
 _BEFORE_A_VALUE = tuple(b":,[ \t\r\n-")
+_seen: set[str] = set()  # payload fields of the lines so far
 _NO_NUMBER = (b"NaN", b"Inf")  # JSON has none of these, the reader takes them
 
 
@@ -107,15 +108,29 @@ def _read(places: np.ndarray, lines: Lines) -> Iterator[tuple[np.ndarray, pa.Tab
 
 
 def _table(block: bytes) -> pa.Table | None:
-    try:
-        if not block.isascii():
+    """The reader's table. It is asked for the payload fields that there were so far: each costs it a null a row."""
+    if not block.isascii():
+        try:
             block.decode("utf-8")
+        except UnicodeDecodeError:
+            return None
+    table = _read_json(block, narrow_schema(frozenset(_seen)), "error")
+    if table is None:  # a field that is new or no one's, or the block is broken
+        table = _read_json(block, rules().schema, "ignore")
+        if table is not None:
+            payload = one_array(table.column("payload"))
+            _seen.update(f.name for f in payload.type if payload.field(f.name).null_count < len(payload))
+    return table
+
+
+def _read_json(block: bytes, schema: pa.Schema, unknown_fields: str) -> pa.Table | None:
+    try:
         return pj.read_json(
             pa.BufferReader(block),
             read_options=pj.ReadOptions(use_threads=False, block_size=len(block) + 1),
-            parse_options=pj.ParseOptions(explicit_schema=rules().schema, unexpected_field_behavior="ignore"),
+            parse_options=pj.ParseOptions(explicit_schema=schema, unexpected_field_behavior=unknown_fields),
         )
-    except (UnicodeDecodeError, pa.ArrowInvalid):
+    except pa.ArrowInvalid:
         return None
 
 
@@ -170,19 +185,23 @@ def _mark(bad: np.ndarray, columns: dict[str, pa.Array], fields: tuple[Field, ..
 def _payload(bad: np.ndarray, payload: pa.StructArray, kinds: np.ndarray, law: Rules) -> pa.StructArray:
     """The payload with fields of other event types nulled; rows that break a rule are marked in ``bad``."""
     columns = []
-    for member in payload.type:
-        values, field = payload.field(member.name), law.payload[member.name]
+    for member in law.schema.field("payload").type:
+        if payload.type.get_field_index(member.name) < 0:
+            values = pa.nulls(len(payload), member.type)
+        else:
+            values = payload.field(member.name)
+        field = law.payload[member.name]
         if values.null_count < len(values):
-            mine, valid = field.has[kinds], np.asarray(values.is_valid())
+            mine = field.has[kinds]
             misfits = field.misfits(values) if field.misfits is not None else None
             if misfits is not None:
                 bad |= misfits & mine
-            if (valid & ~mine).any():
+            if (np.asarray(values.is_valid()) & ~mine).any():
                 values = pc.if_else(pa.array(mine), values, pa.scalar(None, member.type))
         if values.null_count and field.required.any():
             bad |= ~np.asarray(values.is_valid()) & field.required[kinds]
         columns.append(values)
-    return pa.StructArray.from_arrays(columns, fields=list(payload.type))
+    return pa.StructArray.from_arrays(columns, fields=list(law.schema.field("payload").type))
 
 
 def _times(bad: np.ndarray, texts: pa.Array) -> pa.Array | None:

@@ -7,6 +7,7 @@ import io
 import json
 import zlib
 
+import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -14,8 +15,8 @@ from raw_zone import DAY, raw_event
 
 from lakehouse import lines as reading
 from lakehouse.catalogue import ENTITIES
-from lakehouse.lines import read_lines
-from lakehouse.parse import parse, pseudonymiser
+from lakehouse.lines import batches_of_pieces, read_lines, read_pieces
+from lakehouse.parse import parse, parse_pieces, pseudonymiser
 from lakehouse.rows import EVENT_SCHEMA, FAULT_SCHEMA, RawFile
 
 KEY = b"a key"
@@ -251,6 +252,43 @@ def test_rows_come_in_batches(monkeypatch):
     assert counts == [(2, 0), (1, 1)]
     assert batches[0][0].schema == EVENT_SCHEMA
     assert batches[1][1].schema == FAULT_SCHEMA
+
+
+def test_files_share_a_batch_and_each_keeps_its_own_numbers():
+    files = {
+        "a": b"\n" + THREE,
+        "b": b"",
+        "c": THREE[:-1],
+        "d": b" \r\nbad\n\n" + line(),
+        "e": gzip.compress(THREE)[:-3],
+    }
+    pieces = [piece for path, data in files.items() for piece in read_pieces(io.BytesIO(data), path)]
+    [(good, bad)] = parse_pieces(RawFile("", "events", DAY), pieces, KEY)
+    places = [(row["source_file"], row["line"]) for row in good.to_pylist()]
+    assert places == [
+        *(("a", n) for n in (2, 3, 4)),
+        *(("c", n) for n in (1, 2, 3)),
+        ("d", 4),
+        *(("e", n) for n in (1, 2, 3)),
+    ]
+    faults = [(row["source_file"], row["line"], row["reason"].split(":")[0]) for row in bad.to_pylist()]
+    assert faults == [("b", 0, "empty file"), ("d", 2, "broken JSON"), ("e", 4, "truncated gzip")]
+
+
+@given(st.lists(st.lists(st.sampled_from([line(), line("skip"), b"", b" \t", b"bad"])), max_size=4), st.integers(1, 3))
+def test_blocks_are_the_lines(files, batch_lines):
+    pieces = [p for n, lines in enumerate(files) for p in read_pieces(io.BytesIO(b"\n".join(lines)), str(n))]
+    expected = [
+        (str(n), number, data) for n, lines in enumerate(files) for number, data in enumerate(lines, 1) if data.strip()
+    ]
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(reading, "BATCH_LINES", batch_lines)
+        batches = list(batches_of_pieces(pieces))
+    found = [lines.line(place) for lines in batches for place in range(len(lines))]
+    assert [(one.path, one.number, one.data) for one in found if one.fault is None] == expected
+    assert all(0 < len(lines) <= batch_lines for lines in batches)
+    for lines in batches:
+        assert lines.block(np.arange(len(lines))) == b"\n".join(lines.bytes_of(i) for i in range(len(lines)))
 
 
 def test_pseudonyms_hold_still_for_a_key_and_differ_by_key():
