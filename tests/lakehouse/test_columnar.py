@@ -113,6 +113,7 @@ def test_a_null_is_not_taken_for_an_absent_field(part):
     assert 1 not in assert_same([lines[0], encode(good_line("play", device={"type": None})), lines[2]])
 
 
+@settings(deadline=None)
 @given(
     st.text("0123456789-+:.TZ tz", min_size=10, max_size=29)
     | st.builds(
