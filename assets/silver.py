@@ -1,33 +1,31 @@
 """Silver assets: facts by landing day, entities as a whole."""
 
+from collections.abc import Callable
+
 import dagster as dg
 from pyspark.sql import DataFrame
 
 from assets.describe import asset_arguments, days_of, key_of
-from lakehouse.refine import ads as refine_ads
+from lakehouse.contract import Table
 from lakehouse.refine import catalogue as refine_catalogue
 from lakehouse.refine import events as refine_events
 from lakehouse.refine import sessions as refine_sessions
+from lakehouse.refine.fact import Days, Fact
 from lakehouse.tables import bronze as b
 from lakehouse.tables import silver as s
 
 
-@dg.asset(
-    **asset_arguments(s.LISTENS, partitioned=True),
-    ins={"events": dg.AssetIn(key_of(b.EVENTS), metadata={"days_around": refine_events.LOOKBACK_DAYS})},
-)
-def listens(context: dg.AssetExecutionContext, events: DataFrame) -> DataFrame:
-    return refine_events.listens(events, refine_events.landed(days_of(context)))
+def _fact(table: Table, fact: Callable[[Days], Fact]) -> dg.AssetsDefinition:
+    @dg.asset(**asset_arguments(table, partitioned=True), deps=[key_of(b.EVENTS)])
+    def refine(context: dg.AssetExecutionContext) -> Fact:
+        return fact(days_of(context))
+
+    return refine
 
 
-@dg.asset(**asset_arguments(s.FEEDBACK, partitioned=True), ins={"events": dg.AssetIn(key_of(b.EVENTS))})
-def feedback(events: DataFrame) -> DataFrame:
-    return refine_events.feedback(events)
-
-
-@dg.asset(**asset_arguments(s.ADS, partitioned=True), ins={"events": dg.AssetIn(key_of(b.EVENTS))})
-def ads(events: DataFrame) -> DataFrame:
-    return refine_ads.ads(events)
+listens = _fact(s.LISTENS, refine_events.listens)
+feedback = _fact(s.FEEDBACK, refine_events.feedback)
+ads = _fact(s.ADS, refine_events.ads)
 
 
 @dg.asset(**asset_arguments(s.SESSIONS), ins={"listens": dg.AssetIn(key_of(s.LISTENS))})

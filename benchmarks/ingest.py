@@ -108,16 +108,13 @@ def timed() -> Iterator[Callable[[], float]]:
 def load(lake, span: Span) -> float:
     """-> seconds of ingest, listens and feedback for the days of ``span``."""
     from lakehouse.ingest import ingest
-    from lakehouse.refine.events import LOOKBACK_DAYS, feedback, landed, listens
-    from lakehouse.tables.bronze import EVENTS
+    from lakehouse.refine.events import feedback, listens
     from lakehouse.tables.silver import FEEDBACK, LISTENS
 
-    around = timedelta(LOOKBACK_DAYS)
     with timed() as seconds:
         ingest(lake, span)
-        events = lake.read(EVENTS, (span[0] - around, span[1] + around))
-        lake.write(LISTENS, listens(events, landed(span)))
-        lake.write(FEEDBACK, feedback(lake.read(EVENTS, span)))
+        lake.write(LISTENS, listens(span))
+        lake.write(FEEDBACK, feedback(span))
     return seconds()
 
 

@@ -121,13 +121,19 @@ def of_files(delta: deltalake.DeltaTable, *names: str) -> list[list]:
     return [files.column(files.schema.names.index(name)).to_pylist() for name in names]
 
 
-def bytes_since(settings: Settings, table: Table, partition: str, since: date) -> int:
-    """Bytes of the files whose ``partition`` is ``since`` or later."""
+def bytes_by_day(
+    settings: Settings, table: Table, days: tuple[date | None, date | None] | None = None
+) -> dict[date, int]:
+    """Bytes of the files of each day of the table's ``run_partition``, of ``days`` only (both included, None: open)."""
     delta = open_table(settings, table)
     if delta is None:
-        return 0
-    days, sizes = of_files(delta, f"partition.{partition}", "size_bytes")
-    return sum(size for day, size in zip(days, sizes, strict=True) if day >= since)
+        return {}
+    first, last = days or (None, None)
+    found: dict[date, int] = {}
+    for day, size in zip(*of_files(delta, f"partition.{table.run_partition}", "size_bytes"), strict=True):
+        if (first is None or day >= first) and (last is None or day <= last):
+            found[day] = found.get(day, 0) + size
+    return found
 
 
 def last_metrics(settings: Settings, table: Table) -> dict[str, str]:

@@ -12,21 +12,24 @@ from dataclasses import dataclass
 from datetime import date
 from typing import TYPE_CHECKING
 
-from lakehouse import delta_log, small_merge
+from lakehouse import delta_log, in_process, small_merge
 from lakehouse.commits import is_conflict, retry_conflicts
 from lakehouse.contract import Table, Write
 from lakehouse.delta_log import TableState
 from lakehouse.evolution import evolve
+from lakehouse.refine import by_spark
+from lakehouse.refine.fact import KNOWN_FROM, KNOWN_TO, Fact
 from lakehouse.settings import Settings, get_settings
+from lakehouse.tables.bronze import EVENTS
 
 if TYPE_CHECKING:
+    import deltalake
+    import pyarrow as pa
     from delta.tables import DeltaTable
     from pyspark.sql import DataFrame, SparkSession
 
 
-KNOWN_IN = "_known_in"
-"""A frame that is merged may have this column: it then holds one row a key, made from all that is known of the key, and
-the column tells the partitions that versions of the row were ever seen in."""
+_KNOWN = (KNOWN_FROM, KNOWN_TO)
 
 
 class ContractMismatch(ValueError):
@@ -104,14 +107,38 @@ class Lake:
         schema = StructType.fromDDL(table.ddl())
         return frame.select(*(F.col(f.name).cast(f.dataType).alias(f.name) for f in schema), *also)
 
-    def write(self, table: Table, frame: DataFrame, at_most: int | None = None) -> WriteResult:
-        """Write ``frame`` as the contract says; ``at_most``: rows that it has, if that is known without counting."""
+    def write(self, table: Table, rows: DataFrame | Fact, at_most: int | None = None) -> WriteResult:
+        """Write ``rows`` as the contract says; ``at_most``: so many there are, if that is known without counting."""
         self.ensure(table)
+        if isinstance(rows, Fact):
+            return self._write_fact(table, rows)
         if table.write is Write.REPLACE:
-            return self._replace(table, self.conform(table, frame))
+            return self._replace(table, self.conform(table, rows))
         if table.write is Write.APPEND_ONCE:
-            return self._append_once(table, self.conform(table, frame))
-        return self._merge(table, frame, at_most)
+            return self._append_once(table, self.conform(table, rows))
+        return self._merge(table, rows, at_most)
+
+    def _write_fact(self, table: Table, fact: Fact) -> WriteResult:
+        if in_process.is_small(self.settings, fact):
+            with contextlib.suppress(small_merge.Refused):  # too many rows, or a rule is broken: Spark names it
+                # made again when another writer was first: what it wrote may be known to this fact now
+                return retry_conflicts(lambda: self._merge_fact(table, fact), table.name)
+        return self._merge(table, self.frame(fact), None)
+
+    def frame(self, fact: Fact) -> DataFrame:
+        """Rows of ``fact``, made by Spark: the columns of its table, KNOWN_FROM and KNOWN_TO."""
+        events = self.read(EVENTS, fact.landed) if fact.events is None else fact.events
+        if not hasattr(events, "sparkSession"):
+            events = self.spark.createDataFrame(events)
+        return by_spark.frame(fact, events, in_process.only_new(self.settings, fact))
+
+    def _merge_fact(self, table: Table, fact: Fact) -> WriteResult:
+        target = delta_log.open_table(self.settings, table)  # what others write from here on is a conflict
+        assert target is not None  # ensured
+        with in_process.rows(self.settings, fact) as rows:
+            if small_merge.is_empty(target):
+                return _load_first(table, target, rows)
+            return _merge_arrow(table, target, small_merge.read_few(rows))
 
     def _append(self, table: Table, frame: DataFrame) -> None:
         frame.write.format("delta").mode("append").save(self.uri(table))
@@ -128,11 +155,11 @@ class Lake:
         return self._result(table)
 
     def _merge(self, table: Table, frame: DataFrame, at_most: int | None) -> WriteResult:
-        """One row a key, whatever the order of arrival: the largest ``newest_by`` wins, see KNOWN_IN and ``newest``.
+        """One row a key, whatever the order of arrival: the largest ``newest_by`` wins, see Fact and ``newest``.
 
         Only partitions that some version of a row in ``frame`` lies in are looked at.
         """
-        versions = self.conform(table, frame, also=[KNOWN_IN] if KNOWN_IN in frame.columns else [])
+        versions = self.conform(table, frame, also=[name for name in _KNOWN if name in frame.columns])
         if at_most is not None and at_most <= small_merge.ROWS:
             with contextlib.suppress(small_merge.Refused):  # Spark names the rule that is broken
                 return retry_conflicts(lambda: self._merge_few(table, versions), table.name)
@@ -153,21 +180,11 @@ class Lake:
             versions.unpersist()
 
     def _merge_few(self, table: Table, versions: DataFrame) -> WriteResult:
-        complete = KNOWN_IN in versions.columns
         target = delta_log.open_table(self.settings, table)  # what others write from here on is a conflict
         assert target is not None  # ensured
+        complete = KNOWN_FROM in versions.columns
         rows = (versions if complete else newest(versions, table.key, table.newest_by)).toArrow()
-        if not rows.num_rows:
-            return WriteResult(target.version(), changed=False)
-        partition = _day_partition(table)
-        days = small_merge.values_of(rows, KNOWN_IN if complete else partition) if partition else []
-        inserted, updated = small_merge.merge_rows(
-            target,
-            rows.select(table.column_names),
-            _matches(table, days),
-            _replaces(table, complete) if table.newest_by else None,
-        )
-        return WriteResult(target.version(), inserted, updated)
+        return _merge_arrow(table, target, rows)
 
     def _first_load(self, table: Table, rows: DataFrame) -> bool:
         """Append to the empty table; -> False if another writer was first and nothing was written.
@@ -176,7 +193,7 @@ class Lake:
         """
         ours = uuid.uuid4().hex
         writer = rows.write.format("delta").mode("append")
-        writer = writer.option("txnAppId", "soundlake-first-load").option("txnVersion", 1).option("userMetadata", ours)
+        writer = writer.option("txnAppId", small_merge.FIRST_LOAD).option("txnVersion", 1).option("userMetadata", ours)
         try:
             writer.save(self.uri(table))
         except Exception as error:
@@ -192,7 +209,7 @@ class Lake:
         condition = _matches(table, _days_of(versions, partition) if partition else [])
         merge = self.delta(table).alias("t").merge(_one_a_key(table, versions).alias("s"), F.expr(condition))
         if table.newest_by:
-            merge = merge.whenMatchedUpdateAll(F.expr(_replaces(table, complete=KNOWN_IN in versions.columns)))
+            merge = merge.whenMatchedUpdateAll(F.expr(_replaces(table, complete=KNOWN_FROM in versions.columns)))
         merge.whenNotMatchedInsertAll().execute()
 
     def _result(self, table: Table) -> WriteResult:
@@ -201,9 +218,33 @@ class Lake:
         return WriteResult(self.state(table).version, int(inserted), int(metrics.get("numTargetRowsUpdated") or 0))
 
 
+def _load_first(table: Table, target: deltalake.DeltaTable, rows: pa.RecordBatchReader) -> WriteResult:
+    inserted = small_merge.load_first(target, rows, table.column_names)
+    return WriteResult(target.version(), inserted, changed=bool(inserted))
+
+
+def _merge_arrow(table: Table, target: deltalake.DeltaTable, rows: pa.Table) -> WriteResult:
+    """Merge ``rows``, one a key and perhaps with the columns KNOWN_FROM and KNOWN_TO, by delta-rs."""
+    if not rows.num_rows:
+        return WriteResult(target.version(), changed=False)
+    if small_merge.is_empty(target):
+        return _load_first(table, target, rows.to_reader())
+    complete, partition = KNOWN_FROM in rows.column_names, _day_partition(table)
+    days: Iterable[date] = ()
+    if partition:
+        days = small_merge.days_of(rows, *(_KNOWN if complete else (partition, partition)))
+    inserted, updated = small_merge.merge_rows(
+        target,
+        rows.select(table.column_names),
+        _matches(table, days),
+        _replaces(table, complete) if table.newest_by else None,
+    )
+    return WriteResult(target.version(), inserted, updated)
+
+
 def _one_a_key(table: Table, versions: DataFrame) -> DataFrame:
-    if KNOWN_IN in versions.columns:
-        return versions.drop(KNOWN_IN)
+    if KNOWN_FROM in versions.columns:
+        return versions.drop(*_KNOWN)
     return newest(versions, table.key, table.newest_by)
 
 
@@ -220,10 +261,9 @@ def _matches(table: Table, days: Iterable[date]) -> str:
 
 def _days_of(versions: DataFrame, partition: str) -> list[date]:
     """Days that a version lies in."""
-    from pyspark.sql import functions as F
-
-    day = F.explode(KNOWN_IN) if KNOWN_IN in versions.columns else F.col(partition)
-    return [row[0] for row in versions.select(day.alias("day")).distinct().collect()]
+    if KNOWN_FROM in versions.columns:
+        return small_merge.days_between(versions.select(*_KNOWN).distinct().collect())
+    return [row[0] for row in versions.select(partition).distinct().collect()]
 
 
 def _replaces(table: Table, complete: bool) -> str:

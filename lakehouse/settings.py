@@ -33,6 +33,12 @@ class Settings(BaseSettings):
     spark_master: str = "local[*]"
     spark_memory: str = "3g"
     spark_shuffle_partitions: int = Field(4, ge=1)
+    spark_above_mb: int = Field(
+        2048,
+        ge=0,
+        description="silver facts are made in this process up to so many MiB of bronze, beyond that by Spark",
+    )
+    in_process_memory: str = Field("2GB", description="memory of that work in this process; it spills to disk beyond")
     s3_endpoint: str | None = Field(
         None,
         description="S3-compatible server, http(s)://host:port; unset: AWS_ENDPOINT_URL[_S3], or Amazon",

@@ -6,7 +6,13 @@ in the partitions looked at, is a conflict.
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from datetime import date, timedelta
+from itertools import chain
 from typing import TYPE_CHECKING
+
+from lakehouse import delta_log
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -15,18 +21,77 @@ if TYPE_CHECKING:
 ROWS = 50_000
 """More than these are left to Spark: they would have to go through the driver's memory."""
 
+FACT_ROWS = 400_000
+"""As ROWS, for rows that were made in this process: a merge holds about 1 GB for them."""
+
+FIRST_LOAD = "soundlake-first-load"
+"""Transaction id of the append to an empty table: appends never conflict, so only one writer may have it."""
+
+_FEW_DAYS = timedelta(days=31)
+
 
 class Refused(ValueError):
-    """A row breaks a rule of the table; delta-rs does not say which rule."""
+    """Not for delta-rs: there are too many rows, or one breaks a rule of the table, which delta-rs does not name."""
 
 
-def values_of(rows: pa.Table, column: str) -> list:
-    """Distinct values of ``column``, or of what its lists hold."""
+def days_of(rows: pa.Table, first: str, last: str) -> list[date]:
+    """Days between the columns ``first`` and ``last`` of all ``rows``; see ``days_between``."""
+    pairs = rows.group_by([first, last] if first != last else [first]).aggregate([])
+    return days_between(zip(pairs[first].to_pylist(), pairs[last].to_pylist(), strict=True))
+
+
+def days_between(pairs: Iterable[tuple[date, date]]) -> list[date]:
+    """Distinct days from the first to the last of each pair; of a pair more than a month apart the two alone."""
+    found: set[date] = set()
+    for first, last in pairs:
+        apart = last - first
+        found.update([last] if apart > _FEW_DAYS else [first + timedelta(n) for n in range(apart.days + 1)])
+        found.add(first)
+    return sorted(found)
+
+
+def read_few(rows: pa.RecordBatchReader) -> pa.Table:
+    """All ``rows``; raises Refused if they are more than FACT_ROWS."""
     import pyarrow as pa
-    import pyarrow.compute as pc
 
-    values = rows[column]
-    return pc.unique(pc.list_flatten(values) if pa.types.is_list(values.type) else values).to_pylist()
+    batches, count = [], 0
+    for batch in rows:
+        batches.append(batch)
+        count += batch.num_rows
+        if count > FACT_ROWS:
+            raise Refused(f"more than {FACT_ROWS} rows")
+    return pa.Table.from_batches(batches, rows.schema)
+
+
+def is_empty(target: DeltaTable) -> bool:
+    return not delta_log.of_files(target, "size_bytes")[0]
+
+
+def load_first(target: DeltaTable, rows: pa.RecordBatchReader, columns: list[str]) -> int:
+    """Append ``columns`` of ``rows``, one a key, to the empty table; -> how many, no commit for none.
+
+    Raises Refused; it is a conflict if another writer has done so since ``target`` was opened.
+    """
+    import pyarrow as pa
+    from deltalake import CommitProperties, Transaction, write_deltalake
+
+    count = 0
+
+    def counted(batches: Iterable[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
+        nonlocal count
+        for batch in batches:
+            count += batch.num_rows
+            yield batch.select(columns)
+
+    batches = counted(rows)
+    first = next((batch for batch in batches if batch.num_rows), None)
+    if first is None:
+        return 0
+    only_one = CommitProperties(app_transactions=[Transaction(FIRST_LOAD, 1)])
+    with _refusals():
+        whole = pa.RecordBatchReader.from_batches(first.schema, chain([first], batches))
+        write_deltalake(target, whole, mode="append", commit_properties=only_one)
+    return count
 
 
 def merge_rows(target: DeltaTable, rows: pa.Table, condition: str, replaces: str | None) -> tuple[int, int]:
@@ -34,17 +99,23 @@ def merge_rows(target: DeltaTable, rows: pa.Table, condition: str, replaces: str
 
     A row that is there is replaced where ``replaces`` holds. Raises Refused; a conflict is for ``retry_conflicts``.
     """
-    from deltalake.exceptions import CommitFailedError, DeltaError
-
     merge = target.merge(rows, condition, source_alias="s", target_alias="t")
     if replaces:
         merge = merge.when_matched_update_all(replaces)
-    try:
+    with _refusals():
         done = merge.when_not_matched_insert_all().execute()
+    return done["num_target_rows_inserted"], done["num_target_rows_updated"]
+
+
+@contextmanager
+def _refusals() -> Iterator[None]:
+    from deltalake.exceptions import CommitFailedError, DeltaError
+
+    try:
+        yield
     except CommitFailedError:
         raise
     except DeltaError as error:
         if "validation" in str(error) or "null" in str(error).lower():
             raise Refused(str(error)) from error
         raise
-    return done["num_target_rows_inserted"], done["num_target_rows_updated"]

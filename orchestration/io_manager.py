@@ -13,6 +13,8 @@ from lakehouse.tables import get_table
 if TYPE_CHECKING:
     from pyspark.sql import DataFrame
 
+    from lakehouse.refine.fact import Fact
+
 PREVIEW_ROWS = 5
 PREVIEW_COLUMNS = 8
 _PREVIEW_WIDTH = 40
@@ -24,7 +26,7 @@ class DeltaIOManager(dg.IOManager):
     def __init__(self, lake: Lake):
         self._lake = lake
 
-    def handle_output(self, context: dg.OutputContext, obj: DataFrame) -> None:
+    def handle_output(self, context: dg.OutputContext, obj: DataFrame | Fact) -> None:
         table = get_table(".".join(context.asset_key.path))
         result = self._lake.write(table, obj)
         state = self._lake.state(table)
@@ -46,9 +48,7 @@ class DeltaIOManager(dg.IOManager):
         if not (context.has_asset_partitions and table.run_partition):
             return self._lake.read(table)
         window = context.asset_partitions_time_window
-        around = timedelta(days=int((context.definition_metadata or {}).get("days_around", 0)))
-        first, last = window.start.date() - around, (window.end - timedelta(seconds=1)).date() + around
-        return self._lake.read(table, (first, last))
+        return self._lake.read(table, (window.start.date(), (window.end - timedelta(seconds=1)).date()))
 
     def _preview(self, table: Any) -> str:
         columns = [c.name for c in table.columns if c.sensitivity.value != "identifying"][:PREVIEW_COLUMNS]

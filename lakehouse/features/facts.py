@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING
 from lakehouse.acoustic import ACOUSTIC
 from lakehouse.features.evaluate import EVENT_COLUMNS, fact_columns
 from lakehouse.features.formulas import UNIT
-from lakehouse.refine.ads import in_context
 from lakehouse.refine.events import FEEDBACK_ACTIONS
+from lakehouse.refine.fact import local
 
 if TYPE_CHECKING:
     from pyspark.sql import Column, DataFrame
@@ -80,7 +80,7 @@ def _stream(name: str, events: DataFrame, tracks: DataFrame, columns: Sequence[s
     from pyspark.sql import functions as F
 
     if name == "bronze.events":
-        events = in_context(events.where(F.col("event_type").isin(*FEEDBACK_ACTIONS)))
+        events = _acts(events)
     if "track_id" in events.columns:
         events = events.join(tracks.select("track_id", *_TRACK_COLUMNS), "track_id", "left")
     events = events.select("*", *(F.lit(None).alias(c) for c in _OPTIONAL if c not in events.columns))
@@ -91,6 +91,19 @@ def _stream(name: str, events: DataFrame, tracks: DataFrame, columns: Sequence[s
         return F.expr(f"coalesce(bigint({STREAMS[name].get(wanted, '0')}), 0L)").alias(wanted)
 
     return events.select(*_moments(events), *(column(c) for c in columns if c not in EVENT_COLUMNS))
+
+
+def _acts(events: DataFrame) -> DataFrame:
+    """Explicit acts of bronze.events, with where and when the listener was."""
+    from pyspark.sql import functions as F
+
+    return events.where(F.col("event_type").isin(*FEEDBACK_ACTIONS)).select(
+        *("event_id", "event_type", "user_key", "occurred_at", "received_at", "country", "activity"),
+        F.col("payload.track_id").alias("track_id"),
+        F.expr(local("hour")).alias("local_hour"),
+        F.expr(local("weekday")).alias("local_weekday"),
+        F.nullif("device_type", F.lit("unknown")).alias("device_type"),
+    )
 
 
 def _moments(events: DataFrame) -> list[Column]:

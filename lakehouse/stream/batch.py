@@ -20,7 +20,7 @@ from lakehouse.stream import totals
 from lakehouse.stream.clock import ClockLog
 from lakehouse.stream.dead_letters import DeadLetter, DeadLetters
 from lakehouse.stream.records import coordinates, parse_records
-from lakehouse.stream.refine import refine_acts, refine_listens, touched_plays
+from lakehouse.stream.refine import refine
 from lakehouse.stream.stats import BatchStats
 from lakehouse.stream.totals import Totals
 from lakehouse.tables.bronze import EVENTS, QUARANTINE
@@ -71,7 +71,8 @@ class RecordBatches:
             self._bronze(lake, parsed, stats)
             self._refuse(lake, parsed, stats)
             with stats.timed("silver"):
-                self._silver(lake, parsed, good, stats)
+                if stats.good:
+                    refine(lake, good, stats.landed[0])
             self._clocks.save(batch, stats.clock)
         finally:
             parsed.unpersist()
@@ -127,13 +128,6 @@ class RecordBatches:
             self._dead_letters.send(
                 DeadLetter(*coordinates(r.source_file), r.line, bytes(r.value or b""), r.reason) for r in letters
             )
-
-    def _silver(self, lake: Lake, parsed: DataFrame, good: pa.Table, stats: BatchStats) -> None:
-        if not stats.good:
-            return
-        refine_listens(lake, touched_plays(good), stats.landed[0])
-        kinds = good["event_type"].unique().to_pylist()
-        refine_acts(lake, kinds, lambda: parsed.where("reason IS NULL"), stats.good)
 
 
 def _summary(parsed: DataFrame) -> pa.Table:

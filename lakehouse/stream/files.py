@@ -16,7 +16,7 @@ from lakehouse.settings import Settings
 from lakehouse.storage import Storage, storage_for
 from lakehouse.stream import totals
 from lakehouse.stream.clock import ClockLog
-from lakehouse.stream.refine import refine_acts, refine_listens, touched_plays
+from lakehouse.stream.refine import refine
 from lakehouse.stream.stats import BatchStats
 from lakehouse.stream.totals import Totals
 from lakehouse.tables.bronze import EVENTS
@@ -71,7 +71,8 @@ class FileBatches:
             if self._totals is not None and stats.good:
                 stats.totals = self._totals.update(events, stats.clock)
         with stats.timed("silver"):
-            self._silver(lake, files, events, stats)
+            if stats.good:
+                refine(lake, events, stats.landed[0])
         self._clocks.save(batch, stats.clock)
         self._on_batch(stats)
 
@@ -90,20 +91,6 @@ class FileBatches:
         columns = {name: pc.field(name) for name in (*totals.ENVELOPE, "landing_date")}
         columns |= {name: pc.field("payload", name) for name in totals.PAYLOAD}
         return arrow.dataset(self._settings, EVENTS).to_table(columns=columns, filter=where)
-
-    def _silver(self, lake: Lake, files: list[Found], events: pa.Table, stats: BatchStats) -> None:
-        from pyspark.sql import functions as F
-
-        if not stats.good:
-            return
-        refine_listens(lake, touched_plays(events), stats.landed[0])
-        days, paths = (stats.landed[0], stats.landed[-1]), [(f.file.path,) for f in files]
-
-        def rows() -> DataFrame:
-            ours = lake.spark.createDataFrame(paths, "source_file string")
-            return lake.read(EVENTS, days).join(F.broadcast(ours), "source_file", "left_semi")
-
-        refine_acts(lake, events["event_type"].unique().to_pylist(), rows, stats.good)
 
 
 def find(storage: Storage, paths: Iterable[str]) -> list[Found]:

@@ -1,81 +1,69 @@
-"""Silver of one micro-batch: the listens that its plays and skips make or change, its feedback and its ads."""
+"""Silver of one micro-batch: the facts that its events make or change, from all that bronze knows of them."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
 from datetime import date, timedelta
 from typing import TYPE_CHECKING
 
 from lakehouse import arrow, delta_log
 from lakehouse.lake import Lake
-from lakehouse.refine import events as refine_events
-from lakehouse.refine.ads import AD_EVENTS, ads
-from lakehouse.tables.bronze import EVENTS
+from lakehouse.refine.events import ads, feedback, listens
+from lakehouse.refine.fact import LOOKBACK_DAYS
+from lakehouse.tables.bronze import EVENTS, PAYLOAD_FIELDS
 from lakehouse.tables.silver import ADS, FEEDBACK, LISTENS
 
 if TYPE_CHECKING:
     import pyarrow as pa
-    from pyspark.sql import DataFrame
 
-
-_ACTS = ((FEEDBACK, refine_events.FEEDBACK_ACTIONS, refine_events.feedback), (ADS, AD_EVENTS, ads))
+_FACTS = ((LISTENS, listens()), (FEEDBACK, feedback()), (ADS, ads()))
+_COLUMNS = sorted({column for _, fact in _FACTS for column in fact.columns})
 _SMALL_BYTES = 64 << 20
 """Of what has landed lately; more is looked through by Spark."""
 
 
-def touched_plays(events: pa.Table) -> pa.Array:
-    """Ids of the plays that ``events`` (event_type, event_id, play_event_id) are, or are skips of."""
-    import pyarrow as pa
-    import pyarrow.compute as pc
+def refine(lake: Lake, events: pa.Table, first_landed: date) -> None:
+    """Write the facts that ``events`` (event_type, event_id, play_event_id) touch.
 
-    plays = events.filter(pc.equal(events["event_type"], "play"))["event_id"]
-    skipped = events.filter(pc.equal(events["event_type"], "skip"))["play_event_id"]
-    return pc.unique(pa.chunked_array([*plays.chunks, *skipped.chunks], pa.string()))
-
-
-def refine_listens(lake: Lake, plays: pa.Array, first_landed: date) -> None:
-    """Write the listens of these play ids, made from all that bronze has of them.
-
-    Looked for from LOOKBACK_DAYS before ``first_landed``, the first landing day of what touches them; the write is a
-    merge by event id, so doing it again changes nothing.
+    Made from all that bronze has of them from LOOKBACK_DAYS before ``first_landed`` on, their first landing day. The
+    writes are merges by event id, so doing it again changes nothing.
     """
-    from pyspark.sql import functions as F
-
-    if not len(plays):
+    kinds = set(events["event_type"].unique().to_pylist())
+    wanted = [(table, fact) for table, fact in _FACTS if kinds.intersection(fact.all_types)]
+    if not wanted:
         return
-    since = first_landed - timedelta(days=refine_events.LOOKBACK_DAYS)
-    landed = delta_log.bytes_since(lake.settings, EVENTS, "landing_date", since)
-    events = (_known_small if landed <= _SMALL_BYTES else _known)(lake, plays, since)
-    lake.write(LISTENS, refine_events.listens(events, F.lit(True)), at_most=len(plays))
+    since = first_landed - timedelta(days=LOOKBACK_DAYS)
+    landed = sum(delta_log.bytes_by_day(lake.settings, EVENTS, (since, None)).values())
+    known = (_known_small if landed <= _SMALL_BYTES else _known)(lake, _touched(events), since)
+    for table, fact in wanted:
+        lake.write(table, fact.over(known))
 
 
-def _known(lake: Lake, plays: pa.Array, since: date) -> DataFrame:
-    """Plays of these ids and their skips, landed from ``since`` on."""
+def _touched(events: pa.Table) -> pa.Array:
+    """Ids of the events whose rows ``events`` make or change: their own, and those of the plays they skip."""
+    import pyarrow as pa
+    import pyarrow.compute as pc
+
+    skips = events.filter(pc.equal(events["event_type"], "skip"))
+    others = events.filter(pc.not_equal(events["event_type"], "skip"))
+    return pc.unique(pa.chunked_array([*others["event_id"].chunks, *skips["play_event_id"].chunks], pa.string()))
+
+
+def _known(lake: Lake, ids: pa.Array, since: date) -> pa.Table:
+    """All that landed from ``since`` on of the events ``ids``, and the skips of them."""
     import pyarrow as pa
     from pyspark.sql import functions as F
 
-    ids = lake.spark.createDataFrame(pa.table({"touched": plays}))
-    play = F.when(F.col("event_type") == "play", F.col("event_id")).when(
-        F.col("event_type") == "skip", F.col("payload.play_event_id")
-    )
+    touched = lake.spark.createDataFrame(pa.table({"touched": ids}))
+    row = F.when(F.col("event_type") == "skip", F.col("payload.play_event_id")).otherwise(F.col("event_id"))
     events = lake.read(EVENTS).where(F.col("landing_date") >= F.lit(since))
-    return events.join(F.broadcast(ids), play == F.col("touched"), "left_semi")
+    events = events.join(F.broadcast(touched), row == F.col("touched"), "left_semi")
+    return events.select(*(F.col(f"payload.{c}" if c in PAYLOAD_FIELDS else c).alias(c) for c in _COLUMNS)).toArrow()
 
 
-def _known_small(lake: Lake, plays: pa.Array, since: date) -> DataFrame:
-    """As ``_known``, read without Spark: half the time where little has landed."""
+def _known_small(lake: Lake, ids: pa.Array, since: date) -> pa.Table:
+    """As ``_known``, read without Spark: a tenth of the time where little has landed."""
     import pyarrow.compute as pc
 
-    touched = arrow.text("event_id").isin(plays) | arrow.text("payload", "play_event_id").isin(plays)
-    columns = [name for name in EVENTS.column_names if name != "raw"]
-    return lake.spark.createDataFrame(
-        arrow.read(lake.settings, EVENTS, columns, (pc.field("landing_date") >= since) & touched)
-    )
-
-
-def refine_acts(lake: Lake, kinds: Iterable[str], events: Callable[[], DataFrame], at_most: int) -> None:
-    """Write the facts that are made from one event each; ``events`` gives ``at_most`` bronze rows, of ``kinds``."""
-    kinds = set(kinds)
-    for table, types, refine in _ACTS:
-        if kinds.intersection(types):
-            lake.write(table, refine(events()), at_most)
+    touched = arrow.text("event_id").isin(ids) | arrow.text("payload", "play_event_id").isin(ids)
+    columns = {c: pc.field("payload", c) if c in PAYLOAD_FIELDS else pc.field(c) for c in _COLUMNS}
+    return arrow.dataset(lake.settings, EVENTS).to_table(columns, (pc.field("landing_date") >= since) & touched)

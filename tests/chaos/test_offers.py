@@ -12,10 +12,8 @@ from whole_lake import content
 
 from lakehouse.ingest import ingest
 from lakehouse.lake import Lake
-from lakehouse.refine.ads import ads
-from lakehouse.refine.events import LOOKBACK_DAYS, feedback, landed, listens
+from lakehouse.refine.events import ads, feedback, listens
 from lakehouse.settings import Settings
-from lakehouse.tables.bronze import EVENTS
 from lakehouse.tables.silver import ADS, FEEDBACK, LISTENS
 
 DAYS = [DAY + timedelta(n) for n in range(3)]
@@ -54,13 +52,10 @@ def corrections(lines: list[dict]) -> list[dict]:
 
 def take_in(lake: Lake, days: Iterable) -> None:
     """As the job `ingest` does, a day at a time."""
-    around = timedelta(LOOKBACK_DAYS)
     for day in days:
         ingest(lake, (day, day))
-        events = lake.read(EVENTS, (day - around, day + around))
-        lake.write(LISTENS, listens(events, landed((day, day))))
-        lake.write(FEEDBACK, feedback(lake.read(EVENTS, (day, day))))
-        lake.write(ADS, ads(lake.read(EVENTS, (day, day))))
+        for table, fact in ((LISTENS, listens), (FEEDBACK, feedback), (ADS, ads)):
+            lake.write(table, fact((day, day)))
 
 
 @pytest.mark.long

@@ -7,10 +7,10 @@ from datetime import date, datetime, timedelta
 import pytest
 from raw_zone import DAY, raw_event
 
+from lakehouse.lake import Lake
 from lakehouse.parse import pseudonymiser
 from lakehouse.refine import catalogue as refine_catalogue
-from lakehouse.refine.events import feedback, landed
-from lakehouse.refine.events import listens as listens_of_new
+from lakehouse.refine import events as refine_events
 from lakehouse.refine.sessions import sessions
 from lakehouse.tables.silver import ARTISTS, FEEDBACK, LISTENS, SESSIONS, TRACKS, USERS
 
@@ -19,7 +19,8 @@ ALL = (DAY, DAY + timedelta(9))
 
 
 def listens(events, days):
-    return listens_of_new(events, landed(days))
+    """The listens that what landed in ``days`` makes, by Spark: ``events`` is a frame."""
+    return Lake(events.sparkSession).frame(refine_events.listens(days).over(events))
 
 
 def play(id_: str, at: str = "12:00:00", **payload) -> dict:
@@ -33,8 +34,7 @@ def skip(of: str, position_ms: int | None = 5000, at: str = "12:00:10", day: dat
 
 
 def listens_of(frame, lines, days=ALL) -> dict[str, dict]:
-    rows = listens(frame(lines), days).collect()
-    return {row.event_id: row.asDict() for row in rows}
+    return {row.event_id: row.asDict() for row in listens(frame(lines), days).collect()}
 
 
 def test_how_a_play_ended(frame):
@@ -86,7 +86,7 @@ def test_whatever_lands_first_the_table_is_the_same(frame, lake, order):
     for some in days:
         landed |= some
         (day,) = some
-        lake.write(LISTENS, listens(frame(landed), (day, day)))
+        lake.write(LISTENS, refine_events.listens((day, day)).over(frame(landed)))
     rows = {r.event_id: r.skipped for r in lake.read(LISTENS).collect()}
     assert rows == {"a": True, "b": None}
 
@@ -98,7 +98,7 @@ def test_a_play_sent_twice_and_skipped_twice_is_one_listen(frame, lake):
         skip("a", 9000),
         skip("a", 7000, at="12:00:20"),
     ]
-    lake.write(LISTENS, listens(frame(twice), ALL))
+    lake.write(LISTENS, refine_events.listens(ALL).over(frame(twice)))
     (row,) = lake.read(LISTENS).collect()
     assert (row.skipped, row.ms_played, row.received_at) == (True, 7000, datetime(2026, 1, 5, 13))
 
@@ -111,7 +111,7 @@ def test_a_play_sent_again_with_a_corrected_day_is_one_listen(frame, lake, order
     landed: dict = {}
     for day, line in [(DAY, wrong), (NEXT, right)][::order]:
         landed[day] = [line]
-        lake.write(LISTENS, listens(frame(landed), (day, day)))
+        lake.write(LISTENS, refine_events.listens((day, day)).over(frame(landed)))
     assert [(row.event_id, row.event_date) for row in lake.read(LISTENS).collect()] == [("a", DAY)]
 
 
@@ -124,8 +124,8 @@ def test_versions_and_skips_that_bear_one_time_end_the_same(frame, lake, order):
     landed: list = []
     for some in [[first], [second], [ended]][::order]:
         landed += some
-        lake.write(LISTENS, listens(frame(landed), ALL))
-        lake.write(LISTENS, listens(frame([play("other")]), ALL))
+        for events in (landed, [play("other")]):
+            lake.write(LISTENS, refine_events.listens(ALL).over(frame(events)))
     rows = {row.event_id: (row.ms_played, row.skipped) for row in lake.read(LISTENS).collect()}
     assert rows == {"a": (10, True), "other": (None, None)}
 
@@ -155,7 +155,7 @@ def test_time_at_the_listeners_place(frame):
 def test_explicit_acts(frame, lake):
     kinds = ["like", "unlike", "playlist_add", "playlist_remove", "play", "search"]
     events = [raw_event(kind, event_id=kind) for kind in kinds]
-    lake.write(FEEDBACK, feedback(frame(events)))
+    lake.write(FEEDBACK, refine_events.feedback(ALL).over(frame(events)))
     rows = {row.event_id: (row.action, row.track_id, row.playlist_id) for row in lake.read(FEEDBACK).collect()}
     assert rows == {kind: (kind, "t1", "p1" if "playlist" in kind else None) for kind in kinds[:4]}
 

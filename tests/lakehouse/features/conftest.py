@@ -62,9 +62,8 @@ def simulated(spark, tmp_path_factory) -> SimpleNamespace:
     from lakehouse.features.batch import newest_hour
     from lakehouse.features.views import VIEWS
     from lakehouse.lake import Lake
-    from lakehouse.refine.ads import ads
     from lakehouse.refine.catalogue import tracks
-    from lakehouse.refine.events import landed, listens
+    from lakehouse.refine.events import ads, listens
     from lakehouse.settings import Settings
     from lakehouse.tables import get_table
     from lakehouse.tables.bronze import EVENTS
@@ -80,9 +79,9 @@ def simulated(spark, tmp_path_factory) -> SimpleNamespace:
     files = [(day, [encode_event(e) for e in events] + ad_lines(events)) for day, events in days]
     bronze = spark.createDataFrame(parsed(files, "events"))
     lake.write(EVENTS, bronze)
-    events = lake.read(EVENTS)
-    lake.write(LISTENS, listens(events, landed((START, START + timedelta(days=30)))))
-    lake.write(ADS, ads(events))
+    days = (START, START + timedelta(days=30))
+    lake.write(LISTENS, listens(days))
+    lake.write(ADS, ads(days))
     lake.write(TRACKS, tracks(spark.createDataFrame(catalogue), lake.read(LISTENS)))
     names = {source for view in VIEWS for source in view.sources} | {TRACKS.name}
     tables = {name: lake.read(get_table(name)) for name in names}

@@ -17,8 +17,7 @@ from lakehouse import arrow
 from lakehouse.ingest import ingest, pending
 from lakehouse.lake import Lake
 from lakehouse.online.store import open_store
-from lakehouse.refine import ads as refine_ads
-from lakehouse.refine import events as refine_events
+from lakehouse.refine.events import ads, feedback, listens
 from lakehouse.settings import Settings
 from lakehouse.storage import storage_for
 from lakehouse.stream.clock import ClockLog
@@ -70,10 +69,8 @@ def batch_of(spark, settings: Settings, path: Path) -> Settings:
     shutil.copytree(Path(settings.lake).parent / "world" / "raw", path / "raw")
     lake, days = Lake(spark, settings), (DAY, DAY + timedelta(1))
     ingest(lake, days)
-    events = lake.read(EVENTS, days)
-    lake.write(LISTENS, refine_events.listens(events, refine_events.landed(days)))
-    lake.write(FEEDBACK, refine_events.feedback(events))
-    lake.write(ADS, refine_ads.ads(events))
+    for table, fact in ((LISTENS, listens), (FEEDBACK, feedback), (ADS, ads)):
+        lake.write(table, fact(days))
     return settings
 
 
