@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import dagster as dg
 
+from lakehouse import arrow
 from lakehouse.lake import Lake
 from lakehouse.tables import get_table
 
@@ -52,10 +53,10 @@ class DeltaIOManager(dg.IOManager):
 
     def _preview(self, table: Any) -> str:
         columns = [c.name for c in table.columns if c.sensitivity.value != "identifying"][:PREVIEW_COLUMNS]
-        rows = self._lake.read(table).select(*columns).limit(PREVIEW_ROWS).collect()
+        rows = arrow.dataset(self._lake.settings, table).head(PREVIEW_ROWS, columns=columns).to_pylist()
         lines = ["| " + " | ".join(columns) + " |", "|" + "---|" * len(columns)]
         for row in rows:
-            lines.append("| " + " | ".join(_cell(value) for value in row) + " |")
+            lines.append("| " + " | ".join(_cell(value) for value in row.values()) + " |")
         return "\n".join(lines)
 
 
