@@ -2,7 +2,7 @@
 
 Rows that went through the JVM on their way to Parquet would cost several times what parsing them does. A worker reads a
 bin of whole files and commits it with delta-rs, which keeps the table's constraints and statistics; a commit holds
-whole files, so no reader sees half of one. A bin that is done twice is written once.
+whole files, so no reader sees half of one. A bin that is done twice is written once. Little is done by this process.
 """
 
 from __future__ import annotations
@@ -29,9 +29,13 @@ if TYPE_CHECKING:
     from pyspark.sql import DataFrame
 
 _BIN_BYTES = 16 << 20
+HERE_BYTES = 4 << 20
+"""So little, about 100,000 gzipped events, is parsed by this process before Spark's workers have begun."""
+
 _COMMIT_RETRIES = 200
 _UNIQUE = ("event_id", "entity_id", "raw")
 _RISING = ("line", "occurred_at", "received_at")
+_FILE = ("path", "entity", "landing_date")
 _BIN = "bin int, again boolean, path string, entity string, landing_date date"
 _COUNTS = pa.schema([("path", pa.string()), ("good", pa.int64()), ("bad", pa.int64())])
 
@@ -50,23 +54,29 @@ def write_good(lake: Lake, table: Table, files: list[Found]) -> dict[str, tuple[
     known = _known_paths(lake, table, files)
     again = [f for f in files if f.file.path in known]  # after a kill, or because the file has changed
     fresh = [f for f in files if f.file.path not in known]
-    cores = lake.spark.sparkContext.defaultParallelism
-    bins = [(part, False) for part in pack(fresh, cores)] + [(part, True) for part in pack(again, cores)]
-    names = _bins(lake, bins)
+    here = sum(f.size for f in files) <= HERE_BYTES
+    cores = 1 if here else lake.spark.sparkContext.defaultParallelism
+    bins = _rows([(part, False) for part in pack(fresh, cores)] + [(part, True) for part in pack(again, cores)])
     lake_uri, s3, key = lake.settings.lake, lake.settings.s3, lake.settings.pseudonym_key_bytes()
     uri, options = delta_log.uri(lake.settings, table), delta_log.storage_options(lake.settings)
     load_id, searched = uuid.uuid4().hex, tuple(table.stats_columns)
 
-    def write_bins(batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
+    def write(rows: Iterable[dict[str, Any]]) -> Iterator[pa.RecordBatch]:
         storage = storage_for(lake_uri, s3)
-        for batch in batches:
-            for number, files_of_bin in groupby(batch.to_pylist(), lambda row: row["bin"]):
-                some = list(files_of_bin)
-                target = _Target(uri, options, f"ingest-{load_id}-{number}", some[0]["again"], searched)
-                yield retry_conflicts(lambda target=target, some=some: target.write(storage, some, key), uri)
+        for number, files_of_bin in groupby(rows, lambda row: row["bin"]):
+            some = list(files_of_bin)
+            target = _Target(uri, options, f"ingest-{load_id}-{number}", some[0]["again"], searched)
+            yield retry_conflicts(lambda target=target, some=some: target.write(storage, some, key), uri)
 
-    rows = names.mapInArrow(write_bins, "path string, good bigint, bad bigint").collect()
-    return {row.path: (row.good, row.bad) for row in rows}
+    def write_bins(batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
+        return write(row for batch in batches for row in batch.to_pylist())
+
+    if here:
+        counts = [row for batch in write(chain.from_iterable(bins)) for row in batch.to_pylist()]
+    else:
+        frame = _frame(lake, bins).mapInArrow(write_bins, "path string, good bigint, bad bigint")
+        counts = [row.asDict() for row in frame.collect()]
+    return {row["path"]: (row["good"], row["bad"]) for row in counts}
 
 
 def faults_of(lake: Lake, files: list[Found]) -> DataFrame:
@@ -82,8 +92,8 @@ def faults_of(lake: Lake, files: list[Found]) -> DataFrame:
                 if faults is not None:
                     yield faults
 
-    names = _bins(lake, [(part, False) for part in pack(files, lake.spark.sparkContext.defaultParallelism)])
-    return names.mapInArrow(parse_bins, from_arrow_schema(FAULT_SCHEMA))
+    bins = _rows([(part, False) for part in pack(files, lake.spark.sparkContext.defaultParallelism)])
+    return _frame(lake, bins).mapInArrow(parse_bins, from_arrow_schema(FAULT_SCHEMA))
 
 
 @dataclass(frozen=True)
@@ -188,13 +198,17 @@ def _known_paths(lake: Lake, table: Table, files: list[Found]) -> set[str]:
     return set(arrow.read(lake.settings, table, ["source_file"], where)["source_file"].unique().to_pylist())
 
 
-def _bins(lake: Lake, bins: list[tuple[list[Found], bool]]) -> DataFrame:
-    """A row a file; a bin is a task."""
-    rows = [
-        [(number, again, f.file.path, f.file.entity, f.file.landing_date) for f in part]
+def _rows(bins: list[tuple[list[Found], bool]]) -> list[list[dict[str, Any]]]:
+    """Bins of rows, a row a file."""
+    return [
+        [{"bin": number, "again": again, **{name: getattr(f.file, name) for name in _FILE}} for f in part]
         for number, (part, again) in enumerate(bins)
     ]
-    rdd = lake.spark.sparkContext.parallelize(rows, len(rows)).flatMap(lambda part: part)
+
+
+def _frame(lake: Lake, bins: list[list[dict[str, Any]]]) -> DataFrame:
+    """A bin is a task."""
+    rdd = lake.spark.sparkContext.parallelize(bins, len(bins)).flatMap(lambda part: part)
     return lake.spark.createDataFrame(rdd, _BIN)
 
 

@@ -17,6 +17,9 @@ def die() -> None:
 def in_a_python_worker(_lake: Path) -> None:
     from pyspark.sql.classic.dataframe import DataFrame
 
+    from lakehouse import bronze_load
+
+    bronze_load.HERE_BYTES = -1
     group, real = os.getpgid(0), DataFrame.mapInArrow
 
     def map_in_arrow(frame, function, schema):
