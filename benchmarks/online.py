@@ -33,6 +33,7 @@ from lakehouse.online.store import OnlineStore, Source, open_store
 from lakehouse.settings import Settings, get_settings
 
 FEAST = "feast[redis]==0.67.*"
+PING = "Redis, a bare PING"
 WHOLE, FRACTIONS = 20, 30
 SCHEMA = RowSchema(
     "taste",
@@ -71,6 +72,8 @@ def measure(users: int, rounds: int, feast_python: str | None) -> tuple[list[Lat
             store = stack.enter_context(open_store(Settings(online_store=address)))
             load(store, keys, columns)
             readers[name] = (own_reader(store, keys), 20_000 if store.kind == "lmdb" else 5_000)
+        if redis:
+            readers[PING] = (stack.enter_context(ping_reader(redis)), 5_000)
         python = feast_interpreter(feast_python, notes)
         sums = np.column_stack(list(columns.values())).astype(np.float32)[:100].sum(axis=1)
         for name, kind in (("Feast, SQLite", "sqlite"), ("Feast, Redis", "redis")):
@@ -118,6 +121,25 @@ def own_reader(store: OnlineStore, keys: list[str]) -> Reader:
         return times
 
     return read
+
+
+@contextmanager
+def ping_reader(address: str) -> Iterator[Reader]:
+    """The round trip alone: what no client of this server can be faster than."""
+    host, port = address.split(":")
+    with socket.create_connection((host, int(port))) as connection:
+        connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+
+        def read(number: int, seed: int) -> list[float]:
+            times = []
+            for _ in range(number):
+                start = time.perf_counter_ns()
+                connection.sendall(b"PING\r\n")
+                assert connection.recv(64) == b"+PONG\r\n"
+                times.append((time.perf_counter_ns() - start) / 1000)
+            return times
+
+        yield read
 
 
 @contextmanager
@@ -223,6 +245,10 @@ def report(found: list[Latency], notes: list[str]) -> str:
             else:
                 cells += ["", "", ""]
             lines.append("| " + " | ".join(cells) + " |")
+    if ping := by_name.get(PING):
+        lines.append(
+            f"\nA bare PING to the same Redis, the round trip alone: p50 {ping.p50:,.1f} µs, p99 {ping.p99:,.1f} µs."
+        )
     return "\n".join([*lines, *(f"\n{note}" for note in notes)]) + "\n"
 
 
