@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import re
 import shutil
+import signal
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -58,7 +59,7 @@ def get_spark(settings: Settings | None = None, coordinates: tuple[str, ...] | N
     builder = SparkSession.builder.appName("soundlake").master(settings.spark_master)
     for key, value in _options(settings, coordinates or coordinates_for(settings)).items():
         builder = builder.config(key, value)
-    with _stderr_to(settings.state_dir / "logs" / "spark.log"):
+    with _stderr_to(settings.state_dir / "logs" / "spark.log"), _interrupts_kept():
         spark = builder.getOrCreate()
     spark.sparkContext.setLogLevel("OFF")  # errors arrive as Python exceptions; the log would say them twice
     return spark
@@ -79,6 +80,15 @@ def configure_s3(spark: SparkSession, settings: Settings) -> None:
     hadoop = spark.sparkContext._jsc.hadoopConfiguration()
     for key, value in settings.s3.hadoop_options(settings.bucket).items():
         hadoop.set(key, value)
+
+
+@contextmanager
+def _interrupts_kept() -> Iterator[None]:
+    """PySpark takes SIGINT for itself, to cancel jobs; a command that wants to end in order has its own handler."""
+    before = signal.getsignal(signal.SIGINT)
+    yield
+    if before not in (None, signal.default_int_handler, signal.getsignal(signal.SIGINT)):
+        signal.signal(signal.SIGINT, before)
 
 
 @contextmanager
