@@ -46,7 +46,7 @@ def measure_rate(settings: Settings, world: Path, events: int, per_batch: int) -
     produce(settings.kafka_servers, topics, world, limit=events)
     seen: list[Progress] = []
     run_stream(settings, StreamOptions(once=True, max_per_batch=per_batch), seen.append)
-    batches = [p for p in seen if p.state == "running"][1:]
+    batches = [p for p in seen if p.state == "running" and not p.message][1:]
     seconds = sum(p.batch_seconds for p in batches)
     return (sum(p.records for p in batches) / seconds if seconds else 0.0), batches
 
@@ -61,7 +61,8 @@ def measure_latency(settings: Settings, rate: float, seconds: float) -> Latency:
     unseen: dict[str, float] = {}
 
     def on_progress(progress: Progress) -> None:
-        warm.set()
+        if progress.records:
+            warm.set()
         now = time.time()
         latency.batches.append(progress)
         for event_id in _in_silver(settings, [i for i in sent if i not in finished]):

@@ -9,7 +9,7 @@ import json
 
 from lakehouse import arrow
 from lakehouse.settings import Settings
-from lakehouse.stream.errors import StreamError
+from lakehouse.stream.errors import BrokerUnreachable, StreamError
 from lakehouse.stream.records import SOURCE, coordinates, source_file
 from lakehouse.tables.bronze import EVENTS, QUARANTINE
 
@@ -63,11 +63,13 @@ def last_read(settings: Settings) -> dict[tuple[str, int], int]:
 
 
 def _held(settings: Settings, topic: str, partitions: list[int]) -> dict[int, tuple[int, int]]:
-    """partition -> (first, next) offset that the broker holds now."""
-    from confluent_kafka import Consumer, TopicPartition
+    """partition -> (first, next) offset that the broker holds now; raises BrokerUnreachable."""
+    from confluent_kafka import Consumer, KafkaException, TopicPartition
 
     consumer = Consumer({"bootstrap.servers": settings.kafka_servers, "group.id": "soundlake", "log_level": 0})
     try:
         return {p: consumer.get_watermark_offsets(TopicPartition(topic, p), timeout=_SECONDS) for p in partitions}
+    except KafkaException as error:
+        raise BrokerUnreachable(f"no Kafka broker answers at {settings.kafka_servers}: {error.args[0].str()}") from None
     finally:
         consumer.close()

@@ -24,7 +24,7 @@ class Progress:
     """
 
     stream: str
-    state: str  # running, waiting, stopped or failed
+    state: str  # starting, running, waiting, stopped or failed
     at: str
     pid: int
     batch: int = -1
@@ -50,7 +50,7 @@ class Progress:
 
     def line(self) -> str:
         """One line for a terminal."""
-        if self.state != "running":
+        if self.state != "running" or self.message:
             return f"{self.stream}: {self.state}" + (f" · {self.message}" if self.message else "")
         parts = [
             f"batch {self.batch}: {self.records:,} records in {self.batch_seconds:.1f} s ({self.rate:,.0f}/s)",

@@ -24,6 +24,7 @@ from lakehouse.stream.errors import (
     is_figures_failure,
 )
 from lakehouse.stream.lock import only_one
+from lakehouse.stream.outage import Outage
 from lakehouse.stream.progress import Progress
 from lakehouse.stream.reporter import Reporter
 from lakehouse.stream.topics import Topics, ensure_topics
@@ -37,7 +38,6 @@ if TYPE_CHECKING:
 KAFKA, FILES = "kafka", "files"
 _POLL_SECONDS = 0.5
 _STOP_SECONDS = 60
-_FIRST_WAIT, _LONGEST_WAIT = 1.0, 30.0
 
 
 @dataclass(frozen=True)
@@ -99,29 +99,40 @@ class _Runner:
         from lakehouse.spark import get_spark
 
         spark = get_spark(self._settings)
+        outage = Outage(self._options.patience_seconds)
         with self._totals() as totals:
-            away_since, wait = None, _FIRST_WAIT
             while True:
-                done_before = self._reporter.batches
                 try:
-                    self._run_once(spark, totals)
+                    self._run_once(spark, totals, outage)
                     return self._reporter.state("stopped")
                 except FiguresFailed:
                     continue  # at most once a start: the next query has no unfinished batch before it
                 except BrokerUnreachable as error:
-                    if self._reporter.batches > done_before:
-                        away_since, wait = None, _FIRST_WAIT
-                    away_since = away_since or time.monotonic()
-                    if time.monotonic() - away_since > self._options.patience_seconds:
-                        self._reporter.state("failed", str(error))
-                        raise
-                    self._reporter.state("waiting", f"{error}; trying again in {wait:.0f} s")
-                    if self._stop.wait(wait):
+                    if not self._sit_out(outage, error):
                         return self._reporter.state("stopped")
-                    wait = min(_LONGEST_WAIT, 2 * wait)
                 except Exception as error:
                     self._reporter.state("failed", (str(error) or type(error).__name__).splitlines()[0])
                     raise
+                except BaseException:  # Dagster stops a run by an interrupt
+                    self._reporter.state("stopped", "interrupted")
+                    raise
+
+    def _sit_out(self, outage: Outage, error: BrokerUnreachable) -> bool:
+        """Wait until it is time to try again; -> False if the stream is to end. Raises when patience is at its end."""
+        wait = outage.next_wait()
+        if wait is None:
+            minutes = self._options.patience_seconds / 60
+            gone = BrokerUnreachable(
+                f"{error}, for {minutes:g} minutes now (--patience). Nothing is lost: start the stream again when the "
+                "broker is back, and it goes on where it was"
+            )
+            self._reporter.state("failed", str(gone))
+            raise gone from error
+        self._reporter.state("waiting", f"{error}; trying again in {wait:.0f} s")
+        return not self._stop.wait(wait) and not self._over()
+
+    def _over(self) -> bool:
+        return self._stop.is_set() or bool(self._ends and time.monotonic() > self._ends)
 
     @contextmanager
     def _totals(self) -> Iterator[Totals | None]:
@@ -140,21 +151,26 @@ class _Runner:
     def _clocks(self) -> ClockLog:
         return ClockLog(self._storage, self._folder, self._options.delay)
 
-    def _run_once(self, spark: SparkSession, totals: Totals | None) -> None:
+    def _run_once(self, spark: SparkSession, totals: Totals | None, outage: Outage) -> None:
         query = self._start(spark, totals)
         self._reporter.begin(query)
         try:
             while not query.awaitTermination(_POLL_SECONDS):
-                self._reporter.look(query)
-                if self._stop.is_set() or (self._ends and time.monotonic() > self._ends):
+                self._look(query, outage)
+                if self._over():
                     _stop_between_batches(query)
                     break
-            self._reporter.look(query)
+            self._look(query, outage)
         except Exception as error:
-            self._reporter.look(query)
+            self._look(query, outage)
             raise _explained(error, self._settings, self._folder) from error
         finally:
             query.stop()
+
+    def _look(self, query: StreamingQuery, outage: Outage) -> None:
+        """An idle stream has no batch to show, but a look at the broker that succeeds ends an outage too."""
+        if self._reporter.look(query):
+            outage.over()
 
     def _start(self, spark: SparkSession, totals: Totals | None) -> StreamingQuery:
         frame, function = self._source(spark, totals)

@@ -24,7 +24,6 @@ class Reporter:
         self._files, self._on_progress = ProgressFiles(settings, stream), on_progress
         self._done: dict[int, BatchStats] = {}
         self._last = Progress(stream, "starting", now_text(), os.getpid())
-        self.batches = 0
 
     def begin(self, query: StreamingQuery) -> None:
         self._done.clear()
@@ -33,16 +32,19 @@ class Reporter:
         """Called by the stream's own thread when a micro-batch is written."""
         self._done[stats.batch] = stats
 
-    def look(self, query: StreamingQuery) -> None:
-        """Report every batch that Spark has ended since the last look."""
-        for entry in _recent(query):
+    def look(self, query: StreamingQuery) -> bool:
+        """Report every batch that Spark has ended since the last look; -> has this query reached its source at all?"""
+        entries = _recent(query)
+        for entry in entries:
             stats = self._done.pop(entry["batchId"], None)
             if stats is not None:
-                self.batches += 1
                 self._report(self._progress(stats, entry))
+        if entries and self._last.state in ("starting", "waiting"):
+            self.state("running", "connected, nothing new")
+        return bool(entries)
 
     def state(self, state: str, message: str = "") -> Progress:
-        """Report that the stream waits, has stopped or failed."""
+        """Report that the stream waits, goes on, has stopped or failed."""
         self._report(replace(self._last, state=state, message=message, at=now_text()))
         return self._last
 

@@ -41,6 +41,7 @@ def stream(
     ] = None,
     trigger: Annotated[float, typer.Option(min=0.0, help="Seconds from one micro-batch to the next at least.")] = 1.0,
     late: Annotated[float, typer.Option(min=0.0, help="Minutes that open sessions wait for late events.")] = 10.0,
+    patience: Annotated[float, typer.Option(min=0.0, help="Minutes that a broker may be away.")] = 15.0,
     online: Annotated[bool, typer.Option(help="Keep running totals in the online store.")] = True,
     lake: LakeOption = None,
 ) -> None:
@@ -56,6 +57,7 @@ def stream(
         once=once,
         max_per_batch=max_per_batch,
         trigger_seconds=trigger,
+        patience_seconds=60 * patience,
         delay=timedelta(minutes=late),
         online=online,
     )
@@ -66,8 +68,10 @@ def stream(
         signal.signal(number, lambda *_: stop.set())
     with instance(settings) as dagster:
         page = DagsterPage(settings, dagster)
-        last = run_stream(settings, options, page, stop)
-        page.tables()
+        try:
+            last = run_stream(settings, options, page, stop)
+        finally:
+            page.tables()
     console.print(
         f"{last.total_records:,} records taken: {last.total_bad:,} bad (`soundlake quarantine list`), "
         f"{last.total_late:,} late. Next: [bold]soundlake run[/] refreshes what is made from them"

@@ -143,6 +143,13 @@ class Broker:
             self._process.wait()
         self._process = None
 
+    def freeze(self) -> None:
+        """Leave connections open and answer nothing, as a machine that hangs; ``thaw`` ends it."""
+        self._process.send_signal(signal.SIGSTOP)
+
+    def thaw(self) -> None:
+        self._process.send_signal(signal.SIGCONT)
+
     def __enter__(self) -> Broker:
         return self.start()
 
