@@ -49,7 +49,7 @@ def store(context: dg.AssetExecutionContext, settings: dg.ResourceParam[Settings
             "changed rows": sum(d.changed for d in done),
             "removed rows": sum(d.removed for d in done),
             "bytes": size,
-            "seconds": sum(d.seconds for d in done),
+            "seconds": round(sum(d.seconds for d in done), 3),
             "Delta versions": dg.MetadataValue.json({d.info.source.table: d.info.source.delta_version for d in done}),
             "views": dg.MetadataValue.md(_report(done)),
             **({"without a table": ", ".join(absent)} if absent else {}),
@@ -66,7 +66,7 @@ def _report(done: list[Materialised]) -> str:
             f"{d.seconds:.2f}",
             str(source.table),
             f"{before}{source.delta_version}",
-            f"{source.as_of:%Y-%m-%d %H:%M:%S}",
+            f"{source.as_of:%Y-%m-%d %H:%M:%S}" if d.info.rows else "-",
         ]
         lines.append("| " + " | ".join(cells) + " |")
     return "\n".join(lines)

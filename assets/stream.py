@@ -45,13 +45,14 @@ def observation(progress: Progress) -> dg.AssetObservation:
         "records per second": progress.rate,
         "batch seconds": progress.batch_seconds,
         "records": progress.records,
-        "bad records": progress.total_bad,
-        "late events": progress.total_late,
+        "bad records in all": progress.total_bad,
+        "late events in all": progress.total_late,
         "listeners active": progress.active_listeners,
         "online rows waiting": progress.online_waiting,
     }
     metadata = {**numbers, **{f"{stage} seconds": value for stage, value in progress.seconds.items()}}
-    texts = {"state": progress.state, "watermark": progress.watermark or "-", "batch": str(progress.batch)}
+    watermark = f"{progress.watermark[:19].replace('T', ' ')} UTC" if progress.watermark else "-"
+    texts = {"state": progress.state, "watermark": watermark, "batch": str(progress.batch)}
     return dg.AssetObservation(key_of_stream(progress.stream), metadata={**metadata, **texts})
 
 

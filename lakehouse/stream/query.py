@@ -46,8 +46,8 @@ class StreamOptions:
 
     ``source``: "kafka" or "files"; ``once``: end when what is there now is done; ``max_per_batch``: records (or files)
     of a micro-batch at most; ``trigger_seconds``: from one batch to the next at least; ``run_seconds``: end after
-    so long; ``patience_seconds``: how long a broker may be away; ``delay``: of the watermark; ``online``: keep the
-    running totals.
+    so long, but not before a first look at the source; ``patience_seconds``: how long a broker may be away;
+    ``delay``: of the watermark; ``online``: keep the running totals.
     """
 
     source: str = KAFKA
@@ -123,16 +123,16 @@ class _Runner:
         if wait is None:
             minutes = self._options.patience_seconds / 60
             gone = BrokerUnreachable(
-                f"{error}, for {minutes:g} minutes now (--patience). Nothing is lost: start the stream again when the "
-                "broker is back, and it goes on where it was"
+                f"{error} (for {minutes:g} minutes now; --patience waits longer). Nothing is lost: start the stream "
+                "again when the broker is back, and it goes on where it was"
             )
             self._reporter.state("failed", str(gone))
             raise gone from error
         self._reporter.state("waiting", f"{error}; trying again in {wait:.0f} s")
-        return not self._stop.wait(wait) and not self._over()
+        return not self._stop.wait(wait) and not self._time_is_over()
 
-    def _over(self) -> bool:
-        return self._stop.is_set() or bool(self._ends and time.monotonic() > self._ends)
+    def _time_is_over(self) -> bool:
+        return self._ends is not None and time.monotonic() > self._ends
 
     @contextmanager
     def _totals(self) -> Iterator[Totals | None]:
@@ -156,8 +156,8 @@ class _Runner:
         self._reporter.begin(query)
         try:
             while not query.awaitTermination(_POLL_SECONDS):
-                self._look(query, outage)
-                if self._over():
+                reached = self._look(query, outage)
+                if self._stop.is_set() or (reached and self._time_is_over()):
                     _stop_between_batches(query)
                     break
             self._look(query, outage)
@@ -167,10 +167,12 @@ class _Runner:
         finally:
             query.stop()
 
-    def _look(self, query: StreamingQuery, outage: Outage) -> None:
-        """An idle stream has no batch to show, but a look at the broker that succeeds ends an outage too."""
-        if self._reporter.look(query):
+    def _look(self, query: StreamingQuery, outage: Outage) -> bool:
+        """Report what is new; -> has the query reached its source? That ends an outage, with or without records."""
+        reached = self._reporter.look(query)
+        if reached:
             outage.over()
+        return reached
 
     def _start(self, spark: SparkSession, totals: Totals | None) -> StreamingQuery:
         frame, function = self._source(spark, totals)
