@@ -3,7 +3,9 @@
     pip install playwright pillow        (a browser: Debian's chromium, or `playwright install chromium`)
     python docs/screenshots/take.py --dagster http://127.0.0.1:3000 --mlflow http://127.0.0.1:5000
 
-Needs a lake on which `soundlake run` has finished. Pillow is used where it is installed, to make the files smaller.
+Needs a lake on which `soundlake run` and the job `maintenance` have finished and a Kafka stream has run for a few
+minutes; `--quality` takes the page of `soundlake quality` too. Pillow is used where it is installed, to make the files
+smaller.
 """
 
 from __future__ import annotations
@@ -101,6 +103,15 @@ class Camera:
     def show_plot(self) -> None:
         self.page.get_by_text("[Show Markdown]").nth(-2).click()
 
+    def show_table(self) -> None:
+        self.page.get_by_text("[Show Markdown]").first.click()
+
+    def show_plots(self) -> None:
+        """What some figures were over time, in place of their latest values."""
+        self.page.get_by_role("button", name="Plots").click()
+        self.settle()
+        self.page.get_by_text("parse seconds").first.evaluate("title => title.scrollIntoView({block: 'start'})")
+
     def expand_runs(self) -> None:
         """Show the runs nested in the first: the button with the plus stands left of its name."""
         self.settle()
@@ -134,6 +145,11 @@ def dagster_pages(camera: Camera, dagster: str) -> None:
     camera.take("dagster-plot", f"{dagster}/assets/models/candidate?view=events", "comparison", camera.show_plot)
     camera.take("dagster-run", f"{dagster}/runs/{latest_run(dagster)}", "STEP_SUCCESS")
     camera.take("dagster-automation", f"{dagster}/automation", "raw_files", height=600)
+    camera.take("dagster-stream", f"{dagster}/assets/stream/kafka", "records behind", camera.show_plots)
+    maintained = f"{dagster}/assets/maintenance/tables?view=events"
+    camera.take("dagster-maintenance", maintained, "small files after", camera.show_table)
+    camera.take("dagster-online", f"{dagster}/assets/online/store?view=events", "changed rows", camera.show_table)
+    camera.take("dagster-online-check", f"{dagster}/assets/online/store?view=checks", "rows agree", height=700)
 
 
 def mlflow_pages(camera: Camera, mlflow: str) -> None:
@@ -147,12 +163,17 @@ def mlflow_pages(camera: Camera, mlflow: str) -> None:
     camera.take("mlflow-model", f"{mlflow}/#/models/{MODEL}", "champion", height=700)
 
 
+def quality_page(camera: Camera, page: Path) -> None:
+    camera.take("quality", page.resolve().as_uri(), "Data quality", height=1200)
+
+
 def main() -> None:
     from playwright.sync_api import sync_playwright
 
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--dagster", default="http://127.0.0.1:3000")
     parser.add_argument("--mlflow", default="http://127.0.0.1:5000")
+    parser.add_argument("--quality", type=Path, metavar="FILE", help="the page that `soundlake quality` names")
     parser.add_argument("--browser", default="/usr/bin/chromium", help="executable of the browser")
     parser.add_argument("--out", type=Path, default=HERE)
     parser.add_argument("--only", nargs="*", default=[], metavar="NAME", help="these pictures only")
@@ -165,6 +186,8 @@ def main() -> None:
         camera = Camera(page, options.out, options.only, options.hide)
         dagster_pages(camera, options.dagster.rstrip("/"))
         mlflow_pages(camera, options.mlflow.rstrip("/"))
+        if options.quality:
+            quality_page(camera, options.quality)
         browser.close()
 
 
