@@ -2,7 +2,8 @@
 
 A day's count is compared on the log scale: log1p(count) less the median of its weekday's deviations. Spread is the
 median absolute deviation (times 1.4826 it estimates a standard deviation; Leys et al., 2013), never below a floor, so
-that a very steady history does not make a small change an alarm.
+that a very steady history does not make a small change an alarm, and never below the chance in a small count (Poisson:
+the logarithm of a count of n varies by about 1 / sqrt(n)).
 """
 
 from __future__ import annotations
@@ -59,8 +60,9 @@ def judge(name: str, series: Mapping[date, float], day: date) -> Verdict:
     middle = median(logs.values())
     habit = {w: _habit(logs, w, middle) for w in range(7)}
     rest = [v - middle - habit[d.weekday()] for d, v in logs.items()]
-    spread = max(_MAD_TO_SIGMA * median(abs(r - median(rest)) for r in rest), _FLOOR)
     expected = middle + habit[day.weekday()]
+    chance = math.exp(-expected / 2)  # 1 / sqrt(1 + the expected count)
+    spread = max(_MAD_TO_SIGMA * median(abs(r - median(rest)) for r in rest), _FLOOR, chance)
     return Verdict(name, day, value, math.expm1(expected), (math.log1p(value) - expected) / spread, len(history))
 
 

@@ -41,6 +41,12 @@ def test_a_day_is_compared_with_its_weekday(day, value, unusual):
     assert f"play {day}" in verdict.text and "expected about" in verdict.text
 
 
+@pytest.mark.parametrize(("usual", "value", "unusual"), [(0, 3, False), (0, 80, True), (4, 0, False), (4, 60, True)])
+def test_chance_in_a_small_count_is_no_alarm(usual, value, unusual):
+    series = {DAY - timedelta(n): usual for n in range(1, 29)}
+    assert judge("unlike", {**series, DAY: value}, DAY).unusual is unusual
+
+
 def test_one_wild_day_in_the_history_does_not_hide_the_next():
     series = {**history(), DAY - timedelta(3): 50_000, DAY: 0}
     assert judge("play", series, DAY).unusual
