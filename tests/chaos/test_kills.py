@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sys
 import threading
+import time
 from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -34,7 +35,8 @@ COMPARED = (
     "silver.ads",
 )
 LONGEST = 14.0
-"""A process is killed within so many seconds of its work; the next takes up what it left."""
+"""A process is killed within so many seconds of its work, or within what it took when it last came to its end; the next
+takes up what it left."""
 
 
 def start(actor: str, lake: str) -> subprocess.Popen:
@@ -115,7 +117,7 @@ def test_killed_at_random_moments(environment, tmp_path, kills, seed, report):
     settings, zone = prepare_lake(tmp_path / "killed")
     landing, chance = Landing(zone, seed), random.Random(seed)
     landing.more()
-    killed, ended = Counter(), Counter()
+    killed, ended, longest = Counter(), Counter(), dict.fromkeys(ACTORS, LONGEST)
     with Reader(settings, landing).reading() as reader:
         turn = 0
         while sum(killed.values()) < kills:
@@ -125,15 +127,18 @@ def test_killed_at_random_moments(environment, tmp_path, kills, seed, report):
             processes = {actor: start(actor, settings.lake) for actor in actors}
             for process in processes.values():
                 until_ready(process)
+            ready = time.monotonic()
             for actor, process in processes.items():
                 try:
-                    process.wait(chance.uniform(0, LONGEST))
+                    process.wait(chance.uniform(0, longest[actor]))
                     assert process.returncode == 0, f"{actor} ended with {process.returncode}"
                     ended[actor] += 1
+                    longest[actor] = time.monotonic() - ready
                 except subprocess.TimeoutExpired:
                     os.killpg(process.pid, signal.SIGKILL)
                     process.wait()
                     killed[actor] += 1
+                    longest[actor] *= 1.2  # there is more to do each time
         for actor in (*ACTORS, "ingest"):
             undisturbed(actor, settings.lake)
     report(f"killed {dict(killed)}, came to an end {dict(ended)}, {reader.looks} looks at the tables, seed {seed}")
