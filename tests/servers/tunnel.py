@@ -34,8 +34,8 @@ class Tunnel(contextlib.AbstractContextManager):
         return self
 
     def __exit__(self, *_: object) -> None:
-        self._process.terminate()
-        self._process.join()
+        self._process.kill()  # it has nothing to put in order, and a request to end it was once not heard
+        self._process.join(30)
 
     def _accept(self) -> None:
         while True:
