@@ -18,7 +18,7 @@ from lakehouse.contract import Table, Write
 from lakehouse.delta_log import TableState
 from lakehouse.evolution import evolve
 from lakehouse.refine import by_spark
-from lakehouse.refine.fact import KNOWN_FROM, KNOWN_TO, Fact
+from lakehouse.refine.fact import APART, KNOWN_FROM, KNOWN_TO, Fact
 from lakehouse.settings import Settings, get_settings
 from lakehouse.tables.bronze import EVENTS
 
@@ -30,6 +30,7 @@ if TYPE_CHECKING:
 
 
 _KNOWN = (KNOWN_FROM, KNOWN_TO)
+_BESIDE = (*_KNOWN, APART)
 
 
 class ContractMismatch(ValueError):
@@ -159,7 +160,7 @@ class Lake:
 
         Only partitions that some version of a row in ``frame`` lies in are looked at.
         """
-        versions = self.conform(table, frame, also=[name for name in _KNOWN if name in frame.columns])
+        versions = self.conform(table, frame, also=[name for name in _BESIDE if name in frame.columns])
         if at_most is not None and at_most <= small_merge.ROWS:
             with contextlib.suppress(small_merge.Refused):  # Spark names the rule that is broken
                 return retry_conflicts(lambda: self._merge_few(table, versions), table.name)
@@ -175,7 +176,11 @@ class Lake:
                 with contextlib.suppress(small_merge.Refused):
                     return self._merge_few(table, versions)
             self._merge_rows(table, versions)
-            return self._result(table)
+            result = self._result(table)
+            if APART in versions.columns:
+                target = delta_log.open_table(self.settings, table)
+                _leave_one(table, target, versions.where(APART).select(*table.key, *_KNOWN).toArrow())
+            return result
         finally:
             versions.unpersist()
 
@@ -239,12 +244,21 @@ def _merge_arrow(table: Table, target: deltalake.DeltaTable, rows: pa.Table) -> 
         _matches(table, days),
         _replaces(table, complete) if table.newest_by else None,
     )
+    if complete:
+        _leave_one(table, target, rows.filter(rows[APART]))
     return WriteResult(target.version(), inserted, updated)
+
+
+def _leave_one(table: Table, target: deltalake.DeltaTable, apart: pa.Table) -> None:
+    """Of rows whose versions landed far ``apart`` earlier writes may have left one on each of two days."""
+    if apart.num_rows:
+        days = small_merge.days_of(apart, *_KNOWN)
+        retry_conflicts(lambda: small_merge.leave_one(target, table, apart[table.key[0]], days), table.name)
 
 
 def _one_a_key(table: Table, versions: DataFrame) -> DataFrame:
     if KNOWN_FROM in versions.columns:
-        return versions.drop(*_KNOWN)
+        return versions.drop(*_BESIDE)
     return newest(versions, table.key, table.newest_by)
 
 

@@ -12,11 +12,15 @@ from datetime import date, timedelta
 from itertools import chain
 from typing import TYPE_CHECKING
 
-from lakehouse import delta_log
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from lakehouse import arrow, delta_log
 
 if TYPE_CHECKING:
-    import pyarrow as pa
     from deltalake import DeltaTable
+
+    from lakehouse.contract import Table
 
 ROWS = 50_000
 """More than these are left to Spark: they would have to go through the driver's memory."""
@@ -52,8 +56,6 @@ def days_between(pairs: Iterable[tuple[date, date]]) -> list[date]:
 
 def read_few(rows: pa.RecordBatchReader) -> pa.Table:
     """All ``rows``; raises Refused if they are more than FACT_ROWS."""
-    import pyarrow as pa
-
     batches, count = [], 0
     for batch in rows:
         batches.append(batch)
@@ -72,7 +74,6 @@ def load_first(target: DeltaTable, rows: pa.RecordBatchReader, columns: list[str
 
     Raises Refused; it is a conflict if another writer has done so since ``target`` was opened.
     """
-    import pyarrow as pa
     from deltalake import CommitProperties, Transaction, write_deltalake
 
     count = 0
@@ -105,6 +106,30 @@ def merge_rows(target: DeltaTable, rows: pa.Table, condition: str, replaces: str
     with _refusals():
         done = merge.when_not_matched_insert_all().execute()
     return done["num_target_rows_inserted"], done["num_target_rows_updated"]
+
+
+def leave_one(target: DeltaTable, table: Table, keys: pa.ChunkedArray, days: list[date]) -> None:
+    """Of several rows of one of ``keys`` in the partitions of ``days`` leave the newest; in one commit, if any."""
+    from deltalake import write_deltalake
+
+    target.update_incremental()
+    (key,), day = table.key, table.partition_by[0]
+    where = pc.field(day).isin(days) & arrow.text(key).isin(keys)
+    rows = (
+        target.to_pyarrow_dataset()
+        .to_table(filter=where)
+        .sort_by([(key, "ascending"), (table.newest_by, "descending")])
+    )
+    ids = rows[key].combine_chunks()
+    first = pa.array([True]) if len(ids) else pa.array([], pa.bool_())
+    first = pa.concat_arrays([first, pc.not_equal(ids[1:], ids[:-1])])
+    doubled = ids.filter(pc.invert(first)).unique()
+    if not len(doubled):
+        return
+    kept = rows.filter(first).filter(pc.is_in(ids.filter(first), doubled))
+    quoted = ", ".join("'" + one.replace("'", "''") + "'" for one in doubled.to_pylist())
+    in_days = ", ".join(f"CAST('{one}' AS DATE)" for one in days)
+    write_deltalake(target, kept, mode="overwrite", predicate=f"{day} IN ({in_days}) AND {key} IN ({quoted})")
 
 
 @contextmanager

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from lakehouse.refine.fact import KNOWN_FROM, KNOWN_TO, Days, Fact, local
+from lakehouse.refine.fact import APART, KNOWN_FROM, KNOWN_TO, Days, Fact, local
 
 FEEDBACK_ACTIONS = ("like", "unlike", "playlist_add", "playlist_remove")
 AD_EVENTS = ("ad_request", "ad_impression", "ad_complete", "ad_skip", "ad_click")
@@ -33,19 +33,19 @@ _LISTENS = f"""
         CASE WHEN skip_received_at IS NOT NULL OR reason_end = 'fwdbtn' THEN true
             WHEN reason_end IS NOT NULL THEN false END AS skipped,
         reason_start, reason_end, session_id, nullif(device_type, 'unknown') AS device_type, country, activity,
-        network, weather, temperature_c, playlist_type, {KNOWN_FROM}, {KNOWN_TO}
+        network, weather, temperature_c, playlist_type, {KNOWN_FROM}, {KNOWN_TO}, {APART}
     FROM listened"""
 
 _FEEDBACK = f"""
     SELECT event_id, user_key, track_id, event_type AS action, playlist_id, occurred_at, event_date, received_at,
-        {KNOWN_FROM}, {KNOWN_TO}
+        {KNOWN_FROM}, {KNOWN_TO}, {APART}
     FROM latest"""
 
 _ADS = f"""
     SELECT event_id, event_type, user_key, {", ".join(_CHOICE)}, occurred_at, event_date, received_at, clock,
         {local("hour")} AS local_hour,
         {local("weekday")} AS local_weekday,
-        session_id, nullif(device_type, 'unknown') AS device_type, country, activity, {KNOWN_FROM}, {KNOWN_TO}
+        session_id, nullif(device_type, 'unknown') AS device_type, country, activity, {KNOWN_FROM}, {KNOWN_TO}, {APART}
     FROM latest"""
 
 

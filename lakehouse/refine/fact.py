@@ -18,6 +18,9 @@ if TYPE_CHECKING:
 KNOWN_FROM, KNOWN_TO = "_known_from", "_known_to"
 """Columns beside those of the table: the first and the last day that a version of the row lies in."""
 
+APART = "_apart"
+"""And this: did versions of it land so far apart that an earlier write may not have known of both?"""
+
 LOOKBACK_DAYS = 3
 """Versions of an event, or a skip and its play, may land on different days; they find each other within so many."""
 
@@ -75,7 +78,9 @@ class Fact:
             ), versions AS (
                 SELECT *, row_number() OVER (PARTITION BY event_id ORDER BY received_at DESC, {order}) AS _version,
                     min(event_date) OVER (PARTITION BY event_id) AS {KNOWN_FROM},
-                    max(event_date) OVER (PARTITION BY event_id) AS {KNOWN_TO}
+                    max(event_date) OVER (PARTITION BY event_id) AS {KNOWN_TO},
+                    max(landing_date) OVER (PARTITION BY event_id)
+                        > min(landing_date) OVER (PARTITION BY event_id) + INTERVAL {LOOKBACK_DAYS} DAY AS {APART}
                 FROM known
             ), latest AS (SELECT * FROM versions WHERE _version = 1)
             {self.select}"""

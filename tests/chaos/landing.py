@@ -7,7 +7,10 @@ from datetime import date, timedelta
 
 from raw_zone import DAY, RawZone, raw_event
 
-DAYS = 5
+from lakehouse.refine.fact import LOOKBACK_DAYS
+
+DAYS = LOOKBACK_DAYS + 1
+"""Further apart, two versions of an event that lie on different days are known to be one only to a run over both."""
 
 
 class Landing:

@@ -131,7 +131,9 @@ def test_killed_at_random_moments(environment, tmp_path, kills, seed, report):
             for actor, process in processes.items():
                 try:
                     process.wait(chance.uniform(0, longest[actor]))
-                    assert process.returncode == 0, f"{actor} ended with {process.returncode}"
+                    assert process.returncode == 0, (
+                        f"{actor} ended with {process.returncode}; see its runs in {settings.state_dir}"
+                    )
                     ended[actor] += 1
                     longest[actor] = time.monotonic() - ready
                 except subprocess.TimeoutExpired:

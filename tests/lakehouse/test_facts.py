@@ -113,6 +113,7 @@ def test_local_time_to_the_microsecond(lake):
             **{name: pa.nulls(len(moments), pa.int64()) for name in ("ms_played", "duration_ms", "position_ms")},
             "utc_offset_min": pa.nulls(len(moments), pa.int32()),
             "temperature_c": pa.nulls(len(moments), pa.float64()),
+            "landing_date": pa.nulls(len(moments), pa.date32()),
         }
     )
     fact = listens().over(events)
@@ -155,6 +156,25 @@ def test_the_table_is_the_same_whoever_makes_it(bronze, monkeypatch, table, way)
     else:
         found = [(row["event_id"], row["track_id"], row["skipped"]) for row in rows]
         assert found == [(f"p{n}", "t2", True if n < 3 else None) for n in range(6)]
+
+
+@pytest.mark.parametrize("way", ["spark", "here"])
+def test_versions_that_landed_far_apart_are_one_row_when_they_are_seen_together(lake, raw, way):
+    """A week lies between an event and its correction to another day: a row each, until a run sees both."""
+    late, moved = DAY + timedelta(7), DAY - timedelta(1)
+    for day, occurred, track in ((DAY, DAY, "wrong"), (late, moved, "right")):
+        line = {**raw_event(event_id="p", day=day, payload={"track_id": track}), "occurred_at": f"{occurred}T12:00:00Z"}
+        raw.events([line, raw_event(event_id=f"other-{day}", day=day)], day=day)
+    ingest(lake, (DAY, late))
+    if way == "spark":
+        lake.settings.spark_above_mb = 0
+    for days in ((DAY, DAY), (late, late)):
+        lake.write(LISTENS, listens(days))
+    assert [row["event_id"] for row in content(lake, LISTENS)].count("p") == 2
+    for _ in range(2):
+        lake.write(LISTENS, listens((DAY, late)))
+        found = [(row["event_id"], row["event_date"], row["track_id"]) for row in content(lake, LISTENS)]
+        assert found == [(f"other-{DAY}", DAY, "t1"), (f"other-{late}", late, "t1"), ("p", moved, "right")]
 
 
 def test_nothing_landed_makes_no_version(bronze):
