@@ -1,6 +1,6 @@
 """Raw dumps to bronze and silver, beside what one would write by hand: plain Spark, and DuckDB.
 
-    python -m benchmarks.ingest [--events 1000000 10000000] [--runs 3] [--files 20000]
+    python -m benchmarks.ingest [--events 1000000 10000000] [--runs 3] [--files 20000] [--worlds FOLDER]
 
 Ours reads gzipped JSON Lines, checks every field against the contract, writes bronze.events (with the raw line),
 quarantine and ledger, then silver.listens and silver.feedback, one row an event id. The others read the same files with
@@ -32,13 +32,13 @@ Span = tuple[date, date]
 
 
 class Bench:
-    """One Spark session and a folder that both sides use."""
+    """One Spark session and a folder that both sides use; simulated worlds are made once and kept in ``worlds``."""
 
-    def __init__(self, folder: Path):
+    def __init__(self, folder: Path, worlds: Path | None = None):
         from lakehouse.settings import Settings
         from lakehouse.spark import get_spark
 
-        self.folder = folder
+        self.folder, self._worlds = folder, worlds or folder
         self._settings = Settings(lake=str(folder / "lake"), pseudonym_key="bench")
         self.spark = get_spark(self._settings)
 
@@ -48,10 +48,14 @@ class Bench:
         from simulation import simulate
 
         users = round(events / days / _PER_USER_AND_DAY)
-        path = self.folder / f"world-{events}"
-        with RawWriter(str(path), "simulation") as writer:
-            made = simulate(writer, users=users, tracks=20_000, days=days, start=START, seed=1)
-        return path, made.events
+        path = self._worlds / f"world-{events}"
+        complete = path / "events"
+        if not complete.exists():
+            shutil.rmtree(path, ignore_errors=True)
+            with RawWriter(str(path), "simulation") as writer:
+                made = simulate(writer, users=users, tracks=20_000, days=days, start=START, seed=1)
+            complete.write_text(str(made.events))
+        return path, int(complete.read_text())
 
     @contextmanager
     def lake(self, world: Path) -> Iterator:
@@ -163,7 +167,6 @@ def whole(bench: Bench, events: int, runs: int) -> tuple[list[Row], float]:
         if turn:
             spark.append(seconds[0])
             duck.append(seconds[1])
-    shutil.rmtree(world)
     rate = [number / statistics.median(side) for side in (ours, spark, duck)]
     what = f"gz JSONL → bronze + silver, {number:,} events"
     return [
@@ -187,7 +190,6 @@ def one_day(bench: Bench, events: int, runs: int) -> Row:
         if turn:
             whole_seconds.append(seconds)
             day_seconds.append(day)
-    shutil.rmtree(world)
     a, b = statistics.median(day_seconds), statistics.median(whole_seconds)
     return Row(f"the last of {DAYS} days, {events:,} events in all", "s", a, "all days from nothing", b)
 
@@ -211,14 +213,13 @@ def small_files(bench: Bench, files: int, events: int, runs: int) -> Row:
             if turn:
                 seconds[count].append(taken)
         shutil.rmtree(target)
-    shutil.rmtree(world)
     a, b = (statistics.median(side) for side in seconds.values())
     return Row(f"{number:,} events in {files:,} files", "s", a, "the same lines in 20 files", b)
 
 
-def measure(events: list[int], runs: int, files: int) -> list[Row]:
+def measure(events: list[int], runs: int, files: int, worlds: Path | None = None) -> list[Row]:
     with tempfile.TemporaryDirectory(prefix="soundlake-bench-") as folder:
-        bench = Bench(Path(folder))
+        bench = Bench(Path(folder), worlds)
         rows, taken = [], {}
         for size in sorted(events):
             more, taken[size] = whole(bench, size, runs)
@@ -237,8 +238,9 @@ def main() -> None:
     parser.add_argument("--events", type=int, nargs="+", default=[1_000_000])
     parser.add_argument("--runs", type=int, default=3, help="runs of each side; medians are printed")
     parser.add_argument("--files", type=int, default=20_000, help="number of small files")
+    parser.add_argument("--worlds", type=Path, help="folder that keeps the simulated worlds for the next time")
     arguments = parser.parse_args()
-    rows = measure(arguments.events, arguments.runs, arguments.files)
+    rows = measure(arguments.events, arguments.runs, arguments.files, arguments.worlds)
     sizes = " ".join(map(str, arguments.events))
     write_section("Ingest", rows, f"python -m benchmarks.ingest --events {sizes} --runs {arguments.runs}")
 
