@@ -217,7 +217,7 @@ def small_files(bench: Bench, files: int, events: int, runs: int) -> Row:
     return Row(f"{number:,} events in {files:,} files", "s", a, "the same lines in 20 files", b)
 
 
-def measure(events: list[int], runs: int, files: int, worlds: Path | None = None) -> list[Row]:
+def measure(events: list[int], runs: int, files: int, worlds: Path | None, only_whole: bool) -> list[Row]:
     with tempfile.TemporaryDirectory(prefix="soundlake-bench-") as folder:
         bench = Bench(Path(folder), worlds)
         rows, taken = [], {}
@@ -228,6 +228,8 @@ def measure(events: list[int], runs: int, files: int, worlds: Path | None = None
         if len(sizes) > 1:
             a, b = sizes[0], sizes[-1]
             rows.append(Row(f"{b / a:g} times the data", "s", taken[b], f"{a:,} events", taken[a]))
+        if only_whole:
+            return rows
         rows.append(one_day(bench, sizes[0], runs))
         rows.append(small_files(bench, files, min(sizes[0], 20 * files), runs))
         return rows
@@ -239,10 +241,12 @@ def main() -> None:
     parser.add_argument("--runs", type=int, default=3, help="runs of each side; medians are printed")
     parser.add_argument("--files", type=int, default=20_000, help="number of small files")
     parser.add_argument("--worlds", type=Path, help="folder that keeps the simulated worlds for the next time")
+    parser.add_argument("--whole", action="store_true", help="whole loads only, into a part of their own")
     arguments = parser.parse_args()
-    rows = measure(arguments.events, arguments.runs, arguments.files, arguments.worlds)
-    sizes = " ".join(map(str, arguments.events))
-    write_section("Ingest", rows, f"python -m benchmarks.ingest --events {sizes} --runs {arguments.runs}")
+    rows = measure(arguments.events, arguments.runs, arguments.files, arguments.worlds, arguments.whole)
+    sizes = " ".join(map(str, arguments.events)) + f" --runs {arguments.runs}" + (" --whole" if arguments.whole else "")
+    title = "Ingest, whole loads" if arguments.whole else "Ingest"
+    write_section(title, rows, f"python -m benchmarks.ingest --events {sizes}")
 
 
 if __name__ == "__main__":

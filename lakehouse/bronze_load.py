@@ -25,7 +25,6 @@ from lakehouse.rows import CATALOGUE_SCHEMA, EVENT_SCHEMA, FAULT_SCHEMA, RawFile
 from lakehouse.storage import Storage, storage_for
 
 if TYPE_CHECKING:
-    from deltalake import WriterProperties
     from pyspark.sql import DataFrame
 
 _BIN_BYTES = 16 << 20
@@ -33,8 +32,6 @@ HERE_BYTES = 4 << 20
 """So little, about 100,000 gzipped events, is parsed by this process before Spark's workers have begun."""
 
 _COMMIT_RETRIES = 200
-_UNIQUE = ("event_id", "entity_id", "raw")
-_RISING = ("line", "occurred_at", "received_at")
 _FILE = ("path", "entity", "landing_date")
 _BIN = "bin int, again boolean, path string, entity string, landing_date date"
 _COUNTS = pa.schema([("path", pa.string()), ("good", pa.int64()), ("bad", pa.int64())])
@@ -125,7 +122,7 @@ class _Target:
                 pa.RecordBatchReader.from_batches(schema, chain([first] if first is not None else [], good)),
                 mode="overwrite" if self.again else "append",
                 predicate=_rows_of(files) if self.again else None,
-                writer_properties=_parquet(schema.names, self.searched),
+                writer_properties=delta_log.parquet(schema.names, self.searched),
                 commit_properties=CommitProperties(
                     max_commit_retries=_COMMIT_RETRIES, app_transactions=[Transaction(self.app_id, 1)]
                 ),
@@ -135,26 +132,6 @@ class _Target:
             )
         rows = [{"path": path, "good": both[0], "bad": both[1]} for path, both in counts.items()]
         return pa.RecordBatch.from_pylist(rows, schema=_COUNTS)
-
-
-def _parquet(names: list[str], searched: tuple[str, ...]) -> WriterProperties:
-    """How Parquet keeps the columns: zstd halves a file of raw lines for the processor time that a dictionary of values
-    which never repeat had cost; differences of rising numbers are small; statistics are for what is searched by."""
-    from deltalake import ColumnProperties, WriterProperties
-
-    columns = {}
-    for name in names:
-        columns[name] = ColumnProperties(
-            dictionary_enabled=name not in (*_UNIQUE, *_RISING),
-            statistics_enabled="CHUNK" if name in searched else "NONE",
-            encoding="DELTA_BINARY_PACKED" if name in _RISING else None,
-        )
-    return WriterProperties(
-        compression="ZSTD",
-        compression_level=1,
-        column_properties=columns,
-        default_column_properties=ColumnProperties(statistics_enabled="NONE"),  # fields inside of structs
-    )
 
 
 def _counted(parsed: Iterable[Parsed], counts: dict[str, list[int]]) -> Iterator[pa.RecordBatch]:

@@ -224,7 +224,7 @@ class Lake:
 
 
 def _load_first(table: Table, target: deltalake.DeltaTable, rows: pa.RecordBatchReader) -> WriteResult:
-    inserted = small_merge.load_first(target, rows, table.column_names)
+    inserted = small_merge.load_first(target, rows, table)
     return WriteResult(target.version(), inserted, changed=bool(inserted))
 
 

@@ -69,8 +69,8 @@ def is_empty(target: DeltaTable) -> bool:
     return not delta_log.of_files(target, "size_bytes")[0]
 
 
-def load_first(target: DeltaTable, rows: pa.RecordBatchReader, columns: list[str]) -> int:
-    """Append ``columns`` of ``rows``, one a key, to the empty table; -> how many, no commit for none.
+def load_first(target: DeltaTable, rows: pa.RecordBatchReader, table: Table) -> int:
+    """Append ``rows``, one a key, to the empty ``table``; -> how many, no commit for none.
 
     Raises Refused; it is a conflict if another writer has done so since ``target`` was opened.
     """
@@ -82,7 +82,7 @@ def load_first(target: DeltaTable, rows: pa.RecordBatchReader, columns: list[str
         nonlocal count
         for batch in batches:
             count += batch.num_rows
-            yield batch.select(columns)
+            yield batch.select(table.column_names)
 
     batches = counted(rows)
     first = next((batch for batch in batches if batch.num_rows), None)
@@ -91,7 +91,8 @@ def load_first(target: DeltaTable, rows: pa.RecordBatchReader, columns: list[str
     only_one = CommitProperties(app_transactions=[Transaction(FIRST_LOAD, 1)])
     with _refusals():
         whole = pa.RecordBatchReader.from_batches(first.schema, chain([first], batches))
-        write_deltalake(target, whole, mode="append", commit_properties=only_one)
+        kept = delta_log.parquet(table.column_names, table.stats_columns)
+        write_deltalake(target, whole, mode="append", commit_properties=only_one, writer_properties=kept)
     return count
 
 

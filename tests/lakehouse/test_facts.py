@@ -197,10 +197,10 @@ def test_a_first_load_gives_way_to_one_that_was_faster(lake, monkeypatch):
     """Another process fills the table between the look at it and the commit."""
     events, real = drawn(2, 60), small_merge.load_first
 
-    def beaten(target, rows, columns):
+    def beaten(target, rows, table):
         monkeypatch.undo()
         lake.write(LISTENS, listens().over(events))
-        return real(target, rows, columns)
+        return real(target, rows, table)
 
     monkeypatch.setattr(small_merge, "load_first", beaten)
     lake.write(LISTENS, listens().over(events))
