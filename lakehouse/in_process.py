@@ -5,6 +5,7 @@ DuckDB keeps to its memory and spills to disk beyond it; ``Settings.spark_above_
 
 from __future__ import annotations
 
+import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
@@ -21,6 +22,10 @@ if TYPE_CHECKING:
 _BATCH_ROWS = 100_000
 
 
+class TooMuch(Exception):
+    """Neither the memory nor the disk of this process holds it."""
+
+
 def is_small(settings: Settings, fact: Fact) -> bool:
     """Is ``fact`` made from so little that this process does it?"""
     import pyarrow as pa
@@ -32,15 +37,23 @@ def is_small(settings: Settings, fact: Fact) -> bool:
 
 @contextmanager
 def rows(settings: Settings, fact: Fact) -> Iterator[pa.RecordBatchReader]:
-    """Rows of ``fact``, a batch at a time: the table's columns, KNOWN_FROM and KNOWN_TO."""
+    """Rows of ``fact``, a batch at a time: the table's columns, then those of ``refine.fact``.
+
+    Raises TooMuch, also while they are read.
+    """
+    import duckdb
+
     with _connection(settings) as connection:
-        if fact.events is None:
-            connection.register("bronze", scan(settings, fact))
-            connection.execute("CREATE TEMP TABLE events AS FROM bronze")
-        else:
-            connection.register("events", fact.events)
-        statement = fact.sql(only_new(settings, fact)).format(events="events")
-        yield connection.sql(statement).to_arrow_reader(_BATCH_ROWS)
+        try:
+            if fact.events is None:
+                connection.register("bronze", scan(settings, fact))
+                connection.execute("CREATE TEMP TABLE events AS FROM bronze")
+            else:
+                connection.register("events", fact.events)
+            statement = fact.sql(only_new(settings, fact)).format(events="events")
+            yield connection.sql(statement).to_arrow_reader(_BATCH_ROWS)
+        except duckdb.OutOfMemoryException as error:
+            raise TooMuch(str(error)) from error
 
 
 def only_new(settings: Settings, fact: Fact) -> bool:
@@ -68,9 +81,11 @@ def scan(settings: Settings, fact: Fact) -> pa.RecordBatchReader:
 def _connection(settings: Settings) -> Iterator[duckdb.DuckDBPyConnection]:
     import duckdb
 
-    with duckdb.connect() as connection:
+    folder = settings.state_dir / "tmp"
+    folder.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(prefix="facts-", dir=folder) as spill, duckdb.connect() as connection:
         connection.execute(f"SET memory_limit = '{settings.in_process_memory}'")
-        connection.execute(f"SET temp_directory = '{settings.state_dir / 'tmp' / 'duckdb'}'")
+        connection.execute(f"SET temp_directory = '{spill}'")
         connection.execute("SET TimeZone = 'UTC'; SET preserve_insertion_order = false")
         connection.execute("CREATE TEMP MACRO unix_micros(moment) AS epoch_us(moment)")  # as Spark calls it
         yield connection

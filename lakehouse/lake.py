@@ -121,7 +121,8 @@ class Lake:
 
     def _write_fact(self, table: Table, fact: Fact) -> WriteResult:
         if in_process.is_small(self.settings, fact):
-            with contextlib.suppress(small_merge.Refused):  # too many rows, or a rule is broken: Spark names it
+            # too much for this process, or a rule is broken: Spark names it
+            with contextlib.suppress(in_process.TooMuch, small_merge.Refused):
                 # made again when another writer was first: what it wrote may be known to this fact now
                 return retry_conflicts(lambda: self._merge_fact(table, fact), table.name)
         return self._merge(table, self.frame(fact), None)

@@ -38,7 +38,7 @@ class Settings(BaseSettings):
         ge=0,
         description="silver facts are made in this process up to so many MiB of bronze, beyond that by Spark",
     )
-    in_process_memory: str = Field("2GB", description="memory of that work in this process; it spills to disk beyond")
+    in_process_memory: str = Field("4GB", description="memory of that work in this process; it spills to disk beyond")
     s3_endpoint: str | None = Field(
         None,
         description="S3-compatible server, http(s)://host:port; unset: AWS_ENDPOINT_URL[_S3], or Amazon",

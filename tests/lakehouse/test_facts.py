@@ -177,6 +177,22 @@ def test_versions_that_landed_far_apart_are_one_row_when_they_are_seen_together(
         assert found == [(f"other-{DAY}", DAY, "t1"), (f"other-{late}", late, "t1"), ("p", moved, "right")]
 
 
+def test_what_does_not_fit_into_memory_is_left_to_spark(lake):
+    part = drawn(3, 2_000)
+    events = pa.concat_tables(
+        part.set_column(0, "event_id", pa.array([f"{n}-{id_}" for id_ in part["event_id"].to_pylist()]))
+        for n in range(100)
+    )
+    expected = len(in_this_process(lake.settings, feedback().over(part)))
+    lake.settings.in_process_memory = "5MB"
+    fact = feedback().over(events)
+    with pytest.raises(in_process.TooMuch):
+        in_this_process(lake.settings, fact)
+    lake.write(FEEDBACK, fact)
+    assert lake.state(FEEDBACK).rows == 100 * expected
+    assert not list((lake.settings.state_dir / "tmp").iterdir())
+
+
 def test_nothing_landed_makes_no_version(bronze):
     before = bronze.state(ADS).version
     assert not bronze.write(ADS, ads(DAYS)).changed
