@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from datetime import date
 from typing import TYPE_CHECKING
 
 from lakehouse import delta_log
 from lakehouse.contract import Table
 from lakehouse.settings import Settings
+from lakehouse.tables.bronze import PAYLOAD_FIELDS
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -53,6 +54,13 @@ def text(*path: str) -> pc.Expression:
     import pyarrow.compute as pc
 
     return pc.field(*path).cast(pa.string())
+
+
+def event_columns(names: Iterable[str]) -> dict[str, pc.Expression]:
+    """Columns ``names`` of bronze.events for a scan of it, fields of its payload beside the others."""
+    import pyarrow.compute as pc
+
+    return {name: pc.field("payload", name) if name in PAYLOAD_FIELDS else pc.field(name) for name in names}
 
 
 def between(column: str, first: date, last: date) -> pc.Expression:

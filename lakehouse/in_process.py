@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 from lakehouse import arrow, delta_log
 from lakehouse.refine.fact import Fact
 from lakehouse.settings import Settings
-from lakehouse.tables.bronze import EVENTS, PAYLOAD_FIELDS
+from lakehouse.tables.bronze import EVENTS
 
 if TYPE_CHECKING:
     import duckdb
@@ -68,12 +68,10 @@ def only_new(settings: Settings, fact: Fact) -> bool:
 
 def scan(settings: Settings, fact: Fact) -> pa.RecordBatchReader:
     """The events that ``fact`` reads, payload fields beside the others."""
-    import pyarrow.compute as pc
-
     where = arrow.text("event_type").isin(fact.all_types)
     if fact.landed:
         where &= arrow.between("landing_date", *fact.landed)
-    columns = {c: pc.field("payload", c) if c in PAYLOAD_FIELDS else pc.field(c) for c in fact.columns}
+    columns = arrow.event_columns(fact.columns)
     return arrow.dataset(settings, EVENTS).scanner(columns=columns, filter=where).to_reader()
 
 

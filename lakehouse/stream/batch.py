@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 from lakehouse import delta_log, small_merge
 from lakehouse.commits import retry_conflicts
 from lakehouse.lake import Lake
+from lakehouse.refine import by_spark
 from lakehouse.settings import Settings
 from lakehouse.stream import totals
 from lakehouse.stream.clock import ClockLog
@@ -132,7 +133,4 @@ class RecordBatches:
 
 def _summary(parsed: DataFrame) -> pa.Table:
     """What the driver needs of a batch: ids, types and times, no raw text."""
-    from pyspark.sql import functions as F
-
-    payload = [F.col(f"payload.{name}").alias(name) for name in totals.PAYLOAD]
-    return parsed.select(*totals.ENVELOPE, "landing_date", "recorded_at", *payload).toArrow()
+    return by_spark.with_columns(parsed, (*totals.COLUMNS, "landing_date", "recorded_at")).toArrow()

@@ -82,14 +82,11 @@ class FileBatches:
 
     def _events(self, files: list[Found]) -> pa.Table:
         """What bronze has of ``files``, whoever brought it there."""
-        import pyarrow.compute as pc
-
         days = [f.file.landing_date for f in files]
         where = arrow.text("source_file").isin([f.file.path for f in files])
         if days:
             where &= arrow.between("landing_date", min(days), max(days))
-        columns = {name: pc.field(name) for name in (*totals.ENVELOPE, "landing_date")}
-        columns |= {name: pc.field("payload", name) for name in totals.PAYLOAD}
+        columns = arrow.event_columns((*totals.COLUMNS, "landing_date"))
         return arrow.dataset(self._settings, EVENTS).to_table(columns=columns, filter=where)
 
 

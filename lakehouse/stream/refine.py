@@ -7,9 +7,10 @@ from typing import TYPE_CHECKING
 
 from lakehouse import arrow, delta_log
 from lakehouse.lake import Lake
+from lakehouse.refine import by_spark
 from lakehouse.refine.events import ads, feedback, listens
 from lakehouse.refine.fact import LOOKBACK_DAYS
-from lakehouse.tables.bronze import EVENTS, PAYLOAD_FIELDS
+from lakehouse.tables.bronze import EVENTS
 from lakehouse.tables.silver import ADS, FEEDBACK, LISTENS
 
 if TYPE_CHECKING:
@@ -57,7 +58,7 @@ def _known(lake: Lake, ids: pa.Array, since: date) -> pa.Table:
     row = F.when(F.col("event_type") == "skip", F.col("payload.play_event_id")).otherwise(F.col("event_id"))
     events = lake.read(EVENTS).where(F.col("landing_date") >= F.lit(since))
     events = events.join(F.broadcast(touched), row == F.col("touched"), "left_semi")
-    return events.select(*(F.col(f"payload.{c}" if c in PAYLOAD_FIELDS else c).alias(c) for c in _COLUMNS)).toArrow()
+    return by_spark.with_columns(events, _COLUMNS).toArrow()
 
 
 def _known_small(lake: Lake, ids: pa.Array, since: date) -> pa.Table:
@@ -65,5 +66,5 @@ def _known_small(lake: Lake, ids: pa.Array, since: date) -> pa.Table:
     import pyarrow.compute as pc
 
     touched = arrow.text("event_id").isin(ids) | arrow.text("payload", "play_event_id").isin(ids)
-    columns = {c: pc.field("payload", c) if c in PAYLOAD_FIELDS else pc.field(c) for c in _COLUMNS}
-    return arrow.dataset(lake.settings, EVENTS).to_table(columns, (pc.field("landing_date") >= since) & touched)
+    where = (pc.field("landing_date") >= since) & touched
+    return arrow.dataset(lake.settings, EVENTS).to_table(arrow.event_columns(_COLUMNS), where)

@@ -170,8 +170,7 @@ def _recent_events(settings: Settings, at: datetime) -> Iterable[pa.RecordBatch]
         & (pc.field("occurred_at") >= first)
         & arrow.text("event_type").isin(list(_KINDS))
     )
-    columns = {name: pc.field(name) for name in ENVELOPE} | {name: pc.field("payload", name) for name in PAYLOAD}
-    return arrow.dataset(settings, EVENTS).to_batches(columns=columns, filter=where)
+    return arrow.dataset(settings, EVENTS).to_batches(columns=arrow.event_columns(COLUMNS), filter=where)
 
 
 def _plain(column: pa.ChunkedArray | pa.Array) -> list:

@@ -7,7 +7,6 @@ import io
 import json
 import zlib
 
-import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -15,7 +14,7 @@ from raw_zone import DAY, raw_event
 
 from lakehouse import lines as reading
 from lakehouse.catalogue import ENTITIES
-from lakehouse.lines import batches_of_pieces, read_lines, read_pieces
+from lakehouse.lines import read_pieces
 from lakehouse.parse import parse, parse_pieces, pseudonymiser
 from lakehouse.rows import EVENT_SCHEMA, FAULT_SCHEMA, RawFile
 
@@ -238,13 +237,6 @@ def test_a_file_of_blank_lines_is_not_empty():
     assert parsed(b"\n\n") == ([], [])
 
 
-def test_a_small_file_that_unpacks_to_much_is_unpacked_in_pieces():
-    bomb = gzip.compress(b"\n" * (64 << 20))
-    sizes = [len(piece) for piece in reading._decompressed(io.BytesIO(bomb))]
-    assert sum(sizes) == 64 << 20
-    assert max(sizes) <= reading._CHUNK
-
-
 def test_rows_come_in_batches(monkeypatch):
     monkeypatch.setattr(reading, "BATCH_LINES", 2)
     batches = list(parse(RawFile("raw/f", "events", DAY), io.BytesIO(THREE + b"bad\n"), KEY))
@@ -273,22 +265,6 @@ def test_files_share_a_batch_and_each_keeps_its_own_numbers():
     ]
     faults = [(row["source_file"], row["line"], row["reason"].split(":")[0]) for row in bad.to_pylist()]
     assert faults == [("b", 0, "empty file"), ("d", 2, "broken JSON"), ("e", 4, "truncated gzip")]
-
-
-@given(st.lists(st.lists(st.sampled_from([line(), line("skip"), b"", b" \t", b"bad"])), max_size=4), st.integers(1, 3))
-def test_blocks_are_the_lines(files, batch_lines):
-    pieces = [p for n, lines in enumerate(files) for p in read_pieces(io.BytesIO(b"\n".join(lines)), str(n))]
-    expected = [
-        (str(n), number, data) for n, lines in enumerate(files) for number, data in enumerate(lines, 1) if data.strip()
-    ]
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(reading, "BATCH_LINES", batch_lines)
-        batches = list(batches_of_pieces(pieces))
-    found = [lines.line(place) for lines in batches for place in range(len(lines))]
-    assert [(one.path, one.number, one.data) for one in found if one.fault is None] == expected
-    assert all(0 < len(lines) <= batch_lines for lines in batches)
-    for lines in batches:
-        assert lines.block(np.arange(len(lines))) == b"\n".join(lines.bytes_of(i) for i in range(len(lines)))
 
 
 def test_pseudonyms_hold_still_for_a_key_and_differ_by_key():
@@ -366,11 +342,6 @@ def test_no_json_value_in_any_field_raises(kind, envelope, one, other):
     payload = {**raw_event(kind)["payload"], first: one, second: other}
     good, bad = parsed(json.dumps({**raw_event(kind, payload=payload), **envelope}).encode())
     assert len(good) + len(bad) == 1
-
-
-def test_lines_of_a_stream():
-    found = list(read_lines(io.BytesIO(b"a\n\nb")))
-    assert [(one.number, one.data, one.fault) for one in found] == [(1, b"a", None), (3, b"b", None)]
 
 
 def test_a_line_without_end_is_one_fault_and_its_neighbours_stay_good(monkeypatch):
