@@ -18,9 +18,9 @@ def interactions(listens: DataFrame, feedback: DataFrame) -> DataFrame:
     return behaviour.interactions(listens, feedback)
 
 
-@dg.asset(**asset_arguments(g.SEQUENCES), ins={"listens": _LISTENS})
-def sequences(listens: DataFrame) -> DataFrame:
-    return behaviour.sequences(listens)
+@dg.asset(**asset_arguments(g.SEQUENCES), ins={"listens": _LISTENS, "feedback": _FEEDBACK})
+def sequences(listens: DataFrame, feedback: DataFrame) -> DataFrame:
+    return behaviour.sequences(listens, feedback)
 
 
 @dg.asset(

@@ -30,15 +30,32 @@ INTERACTIONS = Table(
     write=Write.REPLACE,
 )
 
+_SESSIONS = "listening session of each play, as in silver.sessions, 0 the listener's first; null without a clock"
+_AFTER = (
+    "of the track from the start of the play to its next play, at most 24 h; null without a clock or if nobody in the "
+    "lake ever did such a thing"
+)
+
 SEQUENCES = Table(
     "gold.sequences",
-    "One row per listener: all plays in their order, as the models read them.",
+    "One row per listener: all plays in their order, as the models read them; lists of one length, an entry a play.",
     columns=(
         USER_KEY,
         Column("track_ids", "array<string>", "tracks played, oldest first", False, PERSONAL),
         Column("occurred_at", "array<timestamp>", "when, UTC", False, PERSONAL),
+        Column("sessions", "array<int>", _SESSIONS, False, PERSONAL),
         Column("local_hours", "array<int>", "hour at the listener's place, null if unknown", False, PERSONAL),
+        Column("local_weekdays", "array<int>", "1 = Monday … 7 = Sunday there, null if unknown", False, PERSONAL),
         Column("devices", "array<string>", "device of each play, null if unknown", False),
+        Column("activities", "array<string>", "what the listener was doing, null if unknown", False, PERSONAL),
+        Column("networks", "array<string>", "wifi, cellular, offline, null if unknown", False),
+        Column("countries", "array<string>", "ISO 3166 code, null if unknown", False, PERSONAL),
+        Column("weathers", "array<string>", "weather at the listener's place, null if unknown", False),
+        Column("temperatures_c", "array<double>", "temperature there, °C, null if unknown", False),
+        Column("completions", "array<double>", "share of the track that was heard, null if unknown", False, PERSONAL),
+        Column("skipped", "array<boolean>", "left before its end, null if the source does not say", False, PERSONAL),
+        Column("liked", "array<boolean>", f"like {_AFTER}", False, PERSONAL),
+        Column("added", "array<boolean>", f"addition to a playlist {_AFTER}", False, PERSONAL),
         Column("plays", "bigint", "length of the sequence", nullable=False, check=between(1, None)),
         CLOCK,
     ),

@@ -73,13 +73,64 @@ def test_sequences_are_in_order_of_time_and_ties_in_order_of_ids(make, lake):
         listen("d", track="first", minutes=2, clock="synthetic"),
         listen("x", user="v", track="other"),
     ]
-    lake.write(SEQUENCES, sequences(make(LISTENS, *plays)))
+    lake.write(SEQUENCES, sequences(make(LISTENS, *plays), make(FEEDBACK)))
     rows = {row.user_key: row for row in lake.read(SEQUENCES).collect()}
     assert rows["u"].track_ids == ["first", "second", "third", "first"]
     assert rows["u"].local_hours == [11, None, 12, None]
     assert rows["u"].devices == [None, None, "car", None]
     assert (rows["u"].plays, rows["u"].clock, rows["v"].clock) == (4, "synthetic", "event")
     assert rows["u"].occurred_at[0] == NOON
+
+
+def test_sequences_carry_the_context_and_the_session_of_every_play(make, lake):
+    context = {"activity": "work", "network": "wifi", "country": "SE", "weather": "rain", "temperature_c": 4.5}
+    plays = [
+        listen("a", ms_played=600_000, local_weekday=1, completion=0.5, skipped=True, **context),
+        listen("b", minutes=39, local_weekday=1, skipped=False),  # 29 minutes after the end of the first
+        listen("c", minutes=70),
+        listen("d", user="v", clock="synthetic"),
+    ]
+    lake.write(SEQUENCES, sequences(make(LISTENS, *plays), make(FEEDBACK)))
+    rows = {row.user_key: row.asDict() for row in lake.read(SEQUENCES).collect()}
+    u = rows["u"]
+    assert u["sessions"] == [0, 0, 1]
+    assert u["local_weekdays"] == [1, 1, None]
+    assert (u["activities"], u["networks"]) == (["work", None, None], ["wifi", None, None])
+    assert (u["countries"], u["weathers"]) == (["SE", None, None], ["rain", None, None])
+    assert (u["temperatures_c"], u["completions"]) == ([4.5, None, None], [0.5, None, None])
+    assert u["skipped"] == [True, False, None]
+    assert u["liked"] == u["added"] == [None] * 3, "nobody ever liked a thing: the sources do not say"
+    assert rows["v"]["sessions"] == rows["v"]["liked"] == [None]
+
+
+def test_a_like_answers_the_latest_play_of_the_track_within_a_day(make, lake):
+    day = 24 * 60
+    plays = [
+        listen("1"), listen("2", track="other", minutes=3), listen("3", minutes=6), listen("4", minutes=3 * day),
+        listen("5", user="v"),
+        listen("6", user="w", clock="synthetic"),
+    ]  # fmt: skip
+    acts = [
+        act("a", "like", 6),  # at the very start of the second play of t
+        act("b", "playlist_add", 5.9), act("c", "unlike", 4), act("d", "like", 4, user="v", track="other"),
+        act("e", "like", 4 * day), act("f", "playlist_add", 4 * day - 0.1), act("g", "like", -1, user="v"),
+        act("h", "like", 1, user="nobody"), act("i", "like", 1, user="w"),
+    ]  # fmt: skip
+    frame = sequences(make(LISTENS, *plays), make(FEEDBACK, *acts))
+    lake.write(SEQUENCES, frame)
+    rows = {row.user_key: row for row in lake.read(SEQUENCES).collect()}
+    assert set(rows) == {"u", "v", "w"}
+    assert rows["u"].liked == [False, False, True, False], "a day after the last play is too late"
+    assert rows["u"].added == [True, False, False, True]
+    assert (rows["v"].liked, rows["v"].added) == ([False], [False])
+    assert rows["w"].liked == [None], "without a clock nothing is known to come after"
+
+
+def test_sequences_shuffle_once(make):
+    frame = sequences(make(LISTENS, listen("1")), make(FEEDBACK, act("a", "like")))
+    plan = frame._jdf.queryExecution().executedPlan().toString()
+    assert plan.count("Exchange hashpartitioning") == 1
+    assert "Join" not in plan
 
 
 def test_features_of_a_listener(make, lake):

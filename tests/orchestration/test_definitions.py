@@ -30,7 +30,7 @@ GRAPH = {
     "silver/artists": {"bronze/catalogue", "silver/tracks"},
     "silver/users": {"bronze/catalogue", "silver/listens"},
     "gold/interactions": {"silver/listens", "silver/feedback"},
-    "gold/sequences": {"silver/listens"},
+    "gold/sequences": {"silver/listens", "silver/feedback"},
     "gold/user_features": {"silver/listens", "silver/feedback", "silver/sessions", "silver/tracks"},
     "gold/track_features": {"silver/listens", "silver/feedback", "silver/tracks"},
     **{
