@@ -11,6 +11,7 @@ import dagster as dg
 from assets.describe import DAILY, OWNERS, key_of
 from lakehouse.settings import Settings
 from lakehouse.tables.gold import SEQUENCES, TRACK_FEATURES
+from lakehouse.tables.silver import USERS
 
 _TAGS = {"layer": "models", "domain": "recommendation"}
 METRICS = ("discover_ndcg_at_10", "discover_recall_at_100", "next_ndcg_at_10", "next_recall_at_10")
@@ -25,7 +26,7 @@ def git_revision() -> str:
 
 @dg.asset(
     key=["models", "candidate"],
-    deps=[key_of(SEQUENCES), key_of(TRACK_FEATURES)],
+    deps=[key_of(SEQUENCES), key_of(TRACK_FEATURES), key_of(USERS)],
     description="A two-tower retrieval model, trained, judged beside popularity and EASE on one hold-out, refit on "
     "everything and registered in MLflow as challenger.",
     group_name="models",

@@ -7,6 +7,7 @@ import time
 import numpy as np
 
 from benchmarks.report import Row, write_section
+from models.recommend.requests import Requests
 
 TOP = 10
 
@@ -47,7 +48,8 @@ def measure_serving(requests: int) -> list[Row]:
 
 def _in_process(model, inputs: dict[str, np.ndarray]) -> None:
     history = [str(track) for track in inputs["history"][0]]
-    model.recommend([history], TOP, [history], [int(inputs["hour"][0])], [str(inputs["device"][0])])
+    context = {"hour": [int(inputs["hour"][0])], "device": [str(inputs["device"][0])]}
+    model.recommend(Requests.of([history], [history], **context), TOP)
 
 
 def _milliseconds(call, asked: list[dict[str, np.ndarray]], requests: int) -> list[float]:

@@ -13,7 +13,7 @@ from pathlib import Path
 import numpy as np
 import tensorflow as tf
 
-from models.recommend.base import UNRANKED
+from models.recommend.base import UNRANKED, Requests
 from models.recommend.two_tower import TwoTower
 from models.vocabulary import tie_order
 
@@ -127,9 +127,10 @@ def check_export(model: TwoTower, path: Path, k: int = 20, tolerance: float = 1e
 
     histories = _probe_histories(model.catalogue.ids)
     devices = [*model.device_names, ""] * len(histories)
-    context = ([row * 7 % 25 - 1 for row in range(len(histories))], devices[: len(histories)])
+    hours = [row * 7 % 25 - 1 for row in range(len(histories))]
     for exclude in (None, histories):
-        ours, theirs = (m.recommend(histories, k, exclude, *context) for m in (model, SavedRecommender(path)))
+        asked = Requests.of(histories, exclude, hour=hours, device=devices[: len(histories)])
+        ours, theirs = (m.recommend(asked, k) for m in (model, SavedRecommender(path)))
         if not np.allclose(ours[1], theirs[1], atol=tolerance, rtol=tolerance):
             worst = np.abs(ours[1] - theirs[1]).max()
             raise ExportMismatch(

@@ -2,40 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 
 import numpy as np
 import pyarrow as pa
 
-from models.recommend.base import Recommender
+from models.recommend.base import Recommender, Requests
 
 SCHEMA = pa.schema([("user_id", pa.string()), ("rank", pa.int32()), ("track_id", pa.string()), ("score", pa.float32())])
 
 
-def predict(
-    recommender: Recommender,
-    histories: Mapping[str, Sequence[str]],
-    task: str,
-    k: int = 100,
-    hours: Mapping[str, int] | None = None,
-    devices: Mapping[str, str] | None = None,
-) -> pa.Table:
+def predict(recommender: Recommender, users: Sequence[str], requests: Requests, task: str, k: int = 100) -> pa.Table:
     """Rank tracks for every user: columns user_id, rank (from 1), track_id, score.
 
-    histories: user -> track ids, oldest first; task: "next" (repeats allowed) or "discover" (the history excluded);
-    hours and devices: context per user where known. Users keep the order of ``histories``.
+    requests: one a user, in order; task: "next" (repeats allowed) or "discover" (the history excluded). Raises
+    ValueError for another task.
     """
-    if task not in ("next", "discover"):
-        raise ValueError(f"task: {task!r} is neither 'next' (repeats allowed) nor 'discover' (history excluded)")
-    users = list(histories)
-    plays = [list(histories[user]) for user in users]
-    ids, scores = recommender.recommend(
-        plays,
-        k,
-        plays if task == "discover" else None,
-        None if hours is None else [hours.get(user, -1) for user in users],
-        None if devices is None else [devices.get(user, "") for user in users],
-    )
+    ids, scores = recommender.recommend(requests.for_task(task), k)
     listed = ids != ""
     counts = listed.sum(1)
     return pa.table(

@@ -9,6 +9,7 @@ import mlflow
 import pandas as pd
 from mlflow.pyfunc import PythonModel
 
+from models.recommend.base import Requests
 from models.saved import SavedRecommender
 
 
@@ -27,7 +28,7 @@ class RecommenderPyfunc(PythonModel):
             exclude = [h if v is None else _strings(v) for v, h in zip(model_input["exclude"], histories, strict=True)]
         hours = model_input["hour"].fillna(-1).astype(int).tolist() if "hour" in model_input else None
         devices = model_input["device"].fillna("").tolist() if "device" in model_input else None
-        ids, scores = self._recommender.recommend(histories, k, exclude, hours, devices)
+        ids, scores = self._recommender.recommend(Requests.of(histories, exclude, hour=hours, device=devices), k)
         columns = {"track_ids": [[i for i in row if i] for row in ids.tolist()]}
         columns["scores"] = [
             row[: len(found)] for row, found in zip(scores.tolist(), columns["track_ids"], strict=True)

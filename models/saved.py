@@ -10,13 +10,16 @@ from pathlib import Path
 
 import numpy as np
 
-from models.recommend.base import UNRANKED, Histories
+from models.context import Categories
+from models.recommend.base import UNRANKED, Histories, Requests
+
+CLOCK = Categories.of(("hour",))
 
 
 class SavedRecommender:
     """Implements :class:`models.recommend.base.Recommender` over ``path``.
 
-    >>> SavedRecommender("models/recommender/3").recommend([["track-1"]], k=5, exclude=[["track-1"]])
+    >>> SavedRecommender("models/recommender/3").recommend(Requests.of([["track-1"]]), k=5)
     """
 
     def __init__(self, path: str | Path, name: str | None = None, batch_size: int = 256):
@@ -32,56 +35,43 @@ class SavedRecommender:
         if missing:
             raise ValueError(f"{path}: signatures {sorted(missing)} are missing; export it again with models.export")
 
-    def recommend(
-        self,
-        histories: Histories,
-        k: int,
-        exclude: Histories | None = None,
-        hours: Sequence[int] | None = None,
-        devices: Sequence[str] | None = None,
-    ) -> tuple[np.ndarray, np.ndarray]:
-        """See :class:`models.recommend.base.Recommender`."""
-        n = len(histories)
+    def recommend(self, requests: Requests, k: int) -> tuple[np.ndarray, np.ndarray]:
+        """See :class:`models.recommend.base.Recommender`; of the context it knows hour and device."""
+        n = len(requests)
         ids, scores = np.full((n, k), "", dtype=object), np.full((n, k), UNRANKED, np.float32)
         for rows in self._batches(n):
-            answer = self._call(
-                "recommend", rows, histories, hours, devices,
-                exclude=padded([()] * (rows.stop - rows.start) if exclude is None else exclude[rows]),
-                k=np.int32(k),
-            )  # fmt: skip
+            batch = requests[rows]
+            exclude = [()] * len(batch) if batch.exclude is None else batch.exclude
+            answer = self._call("recommend", batch, exclude=padded(exclude), k=np.int32(k))
             ids[rows] = np.char.decode(answer["track_ids"].numpy().astype(bytes), "utf-8").astype(object)
             scores[rows] = answer["scores"].numpy()
         return ids, scores
 
-    def score(self, histories: Histories, candidates: Histories, hours=None, devices=None) -> list[np.ndarray]:
-        """Per listener float32 [C], one score a candidate; ``UNRANKED`` for an unknown one."""
+    def score(self, requests: Requests, candidates: Histories) -> list[np.ndarray]:
+        """Per request float32 [C], one score a candidate; ``UNRANKED`` for an unknown one."""
         out: list[np.ndarray] = []
-        for rows in self._batches(len(histories)):
-            found = self._call("score", rows, histories, hours, devices, candidates=padded(candidates[rows]))[
-                "scores"
-            ].numpy()
+        for rows in self._batches(len(requests)):
+            answer = self._call("score", requests[rows], candidates=padded(candidates[rows]))
+            found = answer["scores"].numpy()
             out += [row[: len(c)] for row, c in zip(found, candidates[rows], strict=True)]
         return out
 
-    def explain(
-        self, history: Sequence[str], candidates: Sequence[str], hour: int = -1, device: str = ""
-    ) -> np.ndarray:
-        """float32 [C, L + 1] for one listener: what each play adds to each candidate's score; last, all else."""
-        answer = self._call("explain", slice(0, 1), [history], [hour], [device], candidates=padded([candidates]))
+    def explain(self, request: Requests, candidates: Sequence[str]) -> np.ndarray:
+        """float32 [C, L + 1] for one request: what each play adds to each candidate's score; last, all else."""
+        answer = self._call("explain", request, candidates=padded([candidates]))
         return answer["contributions"].numpy()[0]
 
     def _batches(self, n: int):
         for start in range(0, n, self.batch_size):
             yield slice(start, min(start + self.batch_size, n))
 
-    def _call(self, signature: str, rows: slice, histories, hours, devices, **inputs):
+    def _call(self, signature: str, batch: Requests, **inputs):
         import tensorflow as tf
 
-        n = rows.stop - rows.start
         inputs |= {
-            "history": padded(histories[rows]),
-            "hour": np.full(n, -1, np.int32) if hours is None else np.asarray(hours[rows], np.int32),
-            "device": np.asarray([""] * n if devices is None else list(devices[rows]), dtype=object),
+            "history": padded(batch.histories),
+            "hour": CLOCK.encode({"hour": batch.context["hour"]} if "hour" in batch.context else {}, len(batch))[:, 0],
+            "device": np.asarray([name or "" for name in batch.context.get("device", [""] * len(batch))], dtype=object),
         }
         return self._loaded.signatures[signature](**{key: tf.constant(value) for key, value in inputs.items()})
 

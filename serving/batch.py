@@ -7,11 +7,12 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from lakehouse import arrow
 from lakehouse.settings import Settings
-from lakehouse.tables.gold import SEQUENCES
+from models.data import ListeningData
+from models.lake_data import load
 from models.predict import predict
 from models.recommend.base import Recommender
+from models.recommend.requests import requests_of
 from serving.config import get_model, load_server_config
 from serving.listeners import user_ids
 from serving.publish import STABLE
@@ -39,11 +40,10 @@ def write_predictions(
     ``model`` is SERVED or the name of a baseline, which is fit on the lake's gold first. Ids that are all plain
     integers are written as integers, as the data sets have them.
     """
-    recommender, name = _served(settings) if model == SERVED else _baseline(settings, model)
-    rows = arrow.read(settings, SEQUENCES, ["user_key", "track_ids"]).to_pylist()
+    data, _ = load(settings)
+    recommender, name = _served(settings) if model == SERVED else _baseline(data, model)
     names = user_ids(settings)
-    histories = {names[row["user_key"]]: row["track_ids"] for row in rows}
-    table = predict(recommender, histories, task, k)
+    table = predict(recommender, [names[key] for key in data.users], requests_of(data), task, k)
     columns = {
         "user_id": _integers(table["user_id"]),
         "rank": table["rank"],
@@ -51,7 +51,7 @@ def write_predictions(
     }
     out.parent.mkdir(parents=True, exist_ok=True)
     pq.write_table(pa.table(columns), out)
-    return name, len(histories), table.num_rows
+    return name, data.n_users, table.num_rows
 
 
 def _served(settings: Settings) -> tuple[Recommender, str]:
@@ -64,12 +64,11 @@ def _served(settings: Settings) -> tuple[Recommender, str]:
     return SavedRecommender(folder), f"{settings.model_name} version {version}"
 
 
-def _baseline(settings: Settings, name: str) -> tuple[Recommender, str]:
+def _baseline(data: ListeningData, name: str) -> tuple[Recommender, str]:
     from models.baselines import make
-    from models.lake_data import load
 
     baseline, _ = make(name)
-    return baseline.fit(load(settings)[0]), f"baseline {name}"
+    return baseline.fit(data), f"baseline {name}"
 
 
 def _integers(column: pa.ChunkedArray) -> pa.ChunkedArray:

@@ -9,6 +9,7 @@ import numpy as np
 from lakehouse import arrow
 from lakehouse.settings import Settings
 from lakehouse.tables.gold import SEQUENCES
+from models.recommend.base import Requests
 from models.saved import SavedRecommender, padded
 
 HISTORY = 200
@@ -38,7 +39,7 @@ def sample_requests(
                 "k": np.int32(k),
             }
         )
-        found, points = model.recommend([history], k, [history], [hour], [device])
+        found, points = model.recommend(Requests.of([history], [history], hour=[hour], device=[device]), k)
         ids.append(found[0])
         scores.append(points[0])
     return requests, ids, scores

@@ -48,9 +48,7 @@ class Evaluation:
 
 def ranked_lists(recommender: Recommender, hold_out: HoldOut, task: str, depth: int = DEPTH) -> np.ndarray:
     """int64 [U, depth]: the model's ranking as indices into the hold-out's catalogue, -1 where it has no more."""
-    histories = hold_out.raw_histories()
-    exclude = histories if task == "discover" else None
-    ids, _ = recommender.recommend(histories, depth, exclude, hold_out.hours, hold_out.devices)
+    ids, _ = recommender.recommend(hold_out.requests(task), depth)
     found = hold_out.catalogue.vocabulary.lookup(ids.ravel().tolist())
     return found.reshape(ids.shape)
 

@@ -6,11 +6,13 @@ one, the order of each user's own plays is all there is, and the last tenth of i
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 
-from models.data import UNKNOWN, Catalogue, ListeningData
+from models.data import Catalogue, ListeningData
+from models.recommend.requests import Requests, moment_of, requests_of
 
 HELD_OUT = 0.1
 
@@ -20,19 +22,23 @@ class HoldOut:
     """The listeners a model is judged on, in raw ids, so that models with other vocabularies can be judged too.
 
     users: object [U]; histories and truths: per user, track indices into ``catalogue``, oldest first, none empty;
-    hours: int32 [U] and devices: list [U], the context of the first held-out play (-1, "" when unknown);
+    context: field -> raw values [U] of the first held-out play, None when unknown, and now: its time in ms (int64 [U]);
+    times, skipped: per user, of the plays of the history; profile: field -> raw values [U];
     listeners: int64 [I], distinct users of the training part per track; n_users: all users of the training part.
     """
 
     users: np.ndarray
     histories: list[np.ndarray]
     truths: list[np.ndarray]
-    hours: np.ndarray
-    devices: list[str]
+    context: Mapping[str, Sequence]
     catalogue: Catalogue
     listeners: np.ndarray
     n_users: int
     description: str
+    now: np.ndarray | None = None
+    times: list[np.ndarray] | None = None
+    skipped: list[np.ndarray] | None = None
+    profile: Mapping[str, Sequence] = field(default_factory=dict)
 
     def __len__(self) -> int:
         return len(self.users)
@@ -40,14 +46,32 @@ class HoldOut:
     def raw_histories(self) -> list[list[str]]:
         return [self.catalogue.ids[history].tolist() for history in self.histories]
 
+    def requests(self, task: str) -> Requests:
+        """What a model is asked for ``task``, the moment that of the first held-out play."""
+        asked = Requests(self.raw_histories(), None, self.times, self.skipped, self.now, self.context, self.profile)
+        return asked.for_task(task)
+
     def sample(self, n: int, seed: int = 0) -> HoldOut:
         """At most ``n`` of the users, chosen by ``seed``."""
         if len(self) <= n:
             return self
         chosen = np.sort(np.random.default_rng(seed).permutation(len(self))[:n])
-        return HoldOut(self.users[chosen], [self.histories[i] for i in chosen], [self.truths[i] for i in chosen],
-                       self.hours[chosen], [self.devices[i] for i in chosen], self.catalogue, self.listeners,
-                       self.n_users, f"{self.description}, {n} users sampled")  # fmt: skip
+
+        def rows(values):
+            return None if values is None else [values[i] for i in chosen]
+
+        return replace(
+            self,
+            users=self.users[chosen],
+            histories=rows(self.histories),
+            truths=rows(self.truths),
+            context={name: rows(values) for name, values in self.context.items()},
+            description=f"{self.description}, {n} users sampled",
+            now=None if self.now is None else self.now[chosen],
+            times=rows(self.times),
+            skipped=rows(self.skipped),
+            profile={name: rows(values) for name, values in self.profile.items()},
+        )
 
 
 def split(data: ListeningData, share: float = HELD_OUT) -> tuple[ListeningData, HoldOut]:
@@ -84,16 +108,19 @@ def hold_out(train: ListeningData, later: ListeningData, description: str) -> Ho
             f"hold-out: none of {train.n_users} users has plays on both sides of the split ({description}); "
             "more days of events are needed before a model can be judged"
         )
-    first = later.offsets[both]
-    codes = later.devices[first]
+    context, now = moment_of(later, later.offsets[both])
+    asked = requests_of(train, both)
     return HoldOut(
         users=train.users[both],
         histories=[train.history(user) for user in both],
         truths=[later.history(user) for user in both],
-        hours=later.hours[first].astype(np.int32),
-        devices=["" if code == UNKNOWN else later.device_names[code] for code in codes],
+        context=context,
         catalogue=train.catalogue,
         listeners=train.listeners,
         n_users=int((np.diff(train.offsets) > 0).sum()),
         description=description,
+        now=now,
+        times=asked.times,
+        skipped=asked.skipped,
+        profile=asked.profile,
     )

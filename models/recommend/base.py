@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from typing import Protocol, runtime_checkable
 
 import numpy as np
 
+from models.context import FIELDS, PROFILE_FIELDS, Categories
 from models.data import Catalogue, ListeningData
+from models.recommend.requests import Histories, Queries, Requests
 from models.vocabulary import tie_order
 
-Histories = Sequence[Sequence[str]]
+__all__ = ["UNRANKED", "CatalogueRecommender", "Histories", "Progress", "Queries", "Recommender", "Requests", "top_k"]
+
 UNRANKED = np.float32(-1e9)  # the score where there is no track; finite, so that JSON can carry it
 Progress = Callable[[Mapping[str, float]], None]  # called with {"epoch": 1, "loss": …, …}
 
@@ -22,19 +25,11 @@ class Recommender(Protocol):
 
     name: str
 
-    def recommend(
-        self,
-        histories: Histories,
-        k: int,
-        exclude: Histories | None = None,
-        hours: Sequence[int] | None = None,
-        devices: Sequence[str] | None = None,
-    ) -> tuple[np.ndarray, np.ndarray]:
-        """The best ``k`` tracks of each listener.
+    def recommend(self, requests: Requests, k: int) -> tuple[np.ndarray, np.ndarray]:
+        """The best ``k`` tracks of each request.
 
-        histories: plays, oldest first, unknown ids ignored; exclude: tracks never to return; hours: local hour 0-23,
-        -1 unknown; devices: "" unknown. Returns ids (object [B, k], best first, "" where there are no more) and
-        scores (float32 [B, k], ``UNRANKED`` there).
+        Returns ids (object [B, k], best first, "" where there are no more) and scores (float32 [B, k], ``UNRANKED``
+        there).
         """
         ...
 
@@ -42,7 +37,8 @@ class Recommender(Protocol):
 class CatalogueRecommender(ABC):
     """A recommender that scores the whole catalogue in memory, batch by batch.
 
-    Subclasses fit, then answer ``scores``: float [B, I] for histories given as arrays of track indices.
+    Subclasses fit, calling ``_learn(data)`` first, then answer ``scores``: float [B, I] for a batch of requests whose
+    tracks are indices of the catalogue and whose context and profile are codes.
     """
 
     name = "recommender"
@@ -56,7 +52,7 @@ class CatalogueRecommender(ABC):
         """Learn from the plays; calls ``progress`` after each pass over them, if there are passes."""
 
     @abstractmethod
-    def scores(self, histories: list[np.ndarray], hours: np.ndarray, devices: list[str]) -> np.ndarray:
+    def scores(self, queries: Queries) -> np.ndarray:
         """float [B, I]: higher is better."""
 
     @property
@@ -65,32 +61,33 @@ class CatalogueRecommender(ABC):
             raise RuntimeError(f"{self.name}: not fitted yet; call fit(data) first")
         return self._catalogue
 
+    def _learn(self, data: ListeningData) -> None:
+        """Take the catalogue and the categories of context and profile that requests are read with."""
+        self._learn_catalogue(data.catalogue)
+        self.context_fields, self.profile_fields = data.context_fields, data.profile_fields
+
     def _learn_catalogue(self, catalogue: Catalogue) -> None:
+        """Of a model that no data are at hand for."""
         self._catalogue = catalogue
         self._ties = tie_order(catalogue.ids)
+        self.context_fields, self.profile_fields = Categories.of(FIELDS), Categories.of(PROFILE_FIELDS)
 
-    def recommend(
-        self,
-        histories: Histories,
-        k: int,
-        exclude: Histories | None = None,
-        hours: Sequence[int] | None = None,
-        devices: Sequence[str] | None = None,
-    ) -> tuple[np.ndarray, np.ndarray]:
+    def queries(self, requests: Requests) -> Queries:
+        """Requests in this model's indices and codes."""
+        return requests.encode(self.catalogue.vocabulary, self.context_fields, self.profile_fields)
+
+    def recommend(self, requests: Requests, k: int) -> tuple[np.ndarray, np.ndarray]:
         """See :class:`Recommender`."""
-        vocabulary = self.catalogue.vocabulary
-        n = len(histories)
+        vocabulary, n = self.catalogue.vocabulary, len(requests)
         ids, best = np.full((n, k), "", dtype=object), np.full((n, k), UNRANKED, np.float32)
-        hours = np.full(n, -1, np.int32) if hours is None else np.asarray(hours, np.int32)
-        devices = [""] * n if devices is None else list(devices)
         for start in range(0, n, self.batch_size):
-            rows = slice(start, min(start + self.batch_size, n))
-            known = [vocabulary.known(history) for history in histories[rows]]
-            scores = np.asarray(self.scores(known, hours[rows], devices[rows]))
-            for row, score in zip(range(rows.start, rows.stop), scores, strict=True):
-                top = top_k(score, k, self._ties, None if exclude is None else vocabulary.known(exclude[row]))
-                ids[row, : len(top)] = self.catalogue.ids[top]
-                best[row, : len(top)] = score[top]
+            batch = requests[start : start + self.batch_size]
+            scores = np.asarray(self.scores(self.queries(batch)))
+            for row, score in enumerate(scores):
+                exclude = None if batch.exclude is None else vocabulary.known(batch.exclude[row])
+                top = top_k(score, k, self._ties, exclude)
+                ids[start + row, : len(top)] = self.catalogue.ids[top]
+                best[start + row, : len(top)] = score[top]
         return ids, best
 
 

@@ -16,7 +16,7 @@ import scipy.linalg
 import scipy.sparse as sp
 
 from models.data import ListeningData
-from models.recommend.base import CatalogueRecommender, Progress
+from models.recommend.base import CatalogueRecommender, Progress, Queries
 
 
 @dataclass(frozen=True)
@@ -42,7 +42,7 @@ class Ease(CatalogueRecommender):
         self.name = "ease" if self.config.half_life is None else "ease_recent"
 
     def fit(self, data: ListeningData, progress: Progress | None = None) -> Ease:
-        self._learn_catalogue(data.catalogue)
+        self._learn(data)
         self._prior = (1e-6 * data.listeners / max(1, data.listeners.max(initial=0))).astype(np.float32)
         matrix = user_item_matrix(data)
         self._items = np.arange(data.n_tracks)
@@ -67,9 +67,9 @@ class Ease(CatalogueRecommender):
         self._diagonal = ((1.0 - explained) / lam).astype(np.float32)
         self._matrix = matrix
 
-    def scores(self, histories: list[np.ndarray], hours: np.ndarray, devices: list[str]) -> np.ndarray:
-        query = self._query(histories)[:, self._items]
-        out = np.tile(self._prior, (len(histories), 1))
+    def scores(self, queries: Queries) -> np.ndarray:
+        query = self._query(queries.histories)[:, self._items]
+        out = np.tile(self._prior, (len(queries), 1))
         if self._weights is not None:
             out[:, self._items] += query @ self._weights
             return out

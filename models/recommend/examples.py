@@ -90,8 +90,8 @@ class ExampleSampler:
             history=history.astype(np.int32),
             targets=np.where(inside, data.items[ahead], UNKNOWN).astype(np.int32),
             weights=(weights / weights.sum(1, keepdims=True)).astype(np.float32),
-            hours=data.hours[positions].astype(np.int32),
-            devices=data.devices[positions].astype(np.int32),
+            hours=data.of_context("hour")[positions].astype(np.int32),
+            devices=data.of_context("device")[positions].astype(np.int32),
         )
 
 

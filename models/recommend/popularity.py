@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from models.data import Catalogue, ListeningData
-from models.recommend.base import CatalogueRecommender, Progress
+from models.recommend.base import CatalogueRecommender, Progress, Queries
 
 
 class Popularity(CatalogueRecommender):
@@ -22,5 +22,5 @@ class Popularity(CatalogueRecommender):
         self._score = np.asarray(listeners, np.float32)
         return self
 
-    def scores(self, histories: list[np.ndarray], hours: np.ndarray, devices: list[str]) -> np.ndarray:
-        return np.broadcast_to(self._score, (len(histories), len(self._score)))
+    def scores(self, queries: Queries) -> np.ndarray:
+        return np.broadcast_to(self._score, (len(queries), len(self._score)))

@@ -17,7 +17,7 @@ import numpy as np
 import scipy.sparse as sp
 
 from models.data import ListeningData
-from models.recommend.base import CatalogueRecommender, Progress
+from models.recommend.base import CatalogueRecommender, Progress, Queries
 
 
 @dataclass(frozen=True)
@@ -42,13 +42,13 @@ class Transitions(CatalogueRecommender):
         self.config = config or TransitionConfig()
 
     def fit(self, data: ListeningData, progress: Progress | None = None) -> Transitions:
-        self._learn_catalogue(data.catalogue)
+        self._learn(data)
         self._prior = (1e-6 * data.listeners / max(1, data.listeners.max(initial=0))).astype(np.float32)
         self._table = normalised(transition_counts(data, self.config), data.plays, self.config)
         return self
 
-    def scores(self, histories: list[np.ndarray], hours: np.ndarray, devices: list[str]) -> np.ndarray:
-        latest = [history[::-1][: self.config.plays] for history in histories]
+    def scores(self, queries: Queries) -> np.ndarray:
+        latest = [history[::-1][: self.config.plays] for history in queries.histories]
         offsets = np.concatenate([[0], np.cumsum([len(x) for x in latest])])
         decay = 0.5 ** (np.arange(self.config.plays) / self.config.half_life)
         weights = np.concatenate([decay[: len(x)] for x in latest] or [[]])

@@ -8,7 +8,7 @@ import time
 import numpy as np
 
 from models.data import UNKNOWN, ListeningData
-from models.recommend.base import CatalogueRecommender, Progress
+from models.recommend.base import CatalogueRecommender, Progress, Queries
 from models.recommend.config import TwoTowerConfig
 
 
@@ -16,7 +16,7 @@ class TwoTower(CatalogueRecommender):
     """Neural retrieval from a listener's latest plays, hour and device (after Covington et al. 2016, Yi et al. 2019).
 
     >>> model = TwoTower(TwoTowerConfig(epochs=3)).fit(data, progress=print)
-    >>> ids, scores = model.recommend([["track-1", "track-2"]], k=10, exclude=[["track-1", "track-2"]])
+    >>> ids, scores = model.recommend(Requests.of([["track-1", "track-2"]]), k=10)
 
     ``progress`` gets, per epoch, ``epoch`` (from 1), ``loss``, ``examples_per_second``, ``seconds`` and, where
     ``validation`` (a ``HoldOut``) is given, its metrics on at most ``validation_users`` of its users. They are for the
@@ -39,11 +39,10 @@ class TwoTower(CatalogueRecommender):
         from models.recommend.trainer import Trainer
 
         config = self.config
-        self._learn_catalogue(data.catalogue)
-        self.device_names = data.device_names
+        self._learn(data)
         tf.random.set_seed(config.seed)
         rng = np.random.default_rng(config.seed)
-        items, user = ItemTower(data.catalogue, data.plays, config), UserTower(len(data.device_names), config)
+        items, user = ItemTower(data.catalogue, data.plays, config), UserTower(len(self.device_names), config)
         examples = ExampleSampler(data, config)
         negatives = NegativeSampler(data.plays, config.negatives, config.negative_power)
         steps = -(-len(examples) // config.batch_size)
@@ -61,6 +60,11 @@ class TwoTower(CatalogueRecommender):
                 progress(report | self._validate())
         return self
 
+    @property
+    def device_names(self) -> tuple[str, ...]:
+        """The devices it knows, by code."""
+        return self.context_fields.names["device"]
+
     def _epoch(self, trainer, examples, negatives, passes: int, rng: np.random.Generator) -> dict[str, float]:
         began, losses, seen = time.monotonic(), [], 0
         for _ in range(passes):
@@ -75,14 +79,12 @@ class TwoTower(CatalogueRecommender):
             )
         return {"loss": loss, "examples_per_second": seen / (time.monotonic() - began)}
 
-    def scores(self, histories: list[np.ndarray], hours: np.ndarray, devices: list[str]) -> np.ndarray:
-        codes = {name: code for code, name in enumerate(self.device_names)}
-        padded = np.full((len(histories), self.config.history), UNKNOWN, np.int32)
-        for row, history in zip(padded, histories, strict=True):
+    def scores(self, queries: Queries) -> np.ndarray:
+        padded = np.full((len(queries), self.config.history), UNKNOWN, np.int32)
+        for row, history in zip(padded, queries.histories, strict=True):
             latest = history[-self.config.history :]
             row[: len(latest)] = latest
-        device = np.array([codes.get(name, UNKNOWN) for name in devices], np.int32)
-        return self._logits(padded, np.asarray(hours, np.int32), device).numpy()
+        return self._logits(padded, queries.of_context("hour"), queries.of_context("device")).numpy()
 
     def _freeze(self, items, user, memory) -> None:
         """Take the towers as they are now for answering."""

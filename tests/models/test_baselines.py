@@ -3,9 +3,10 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from models.data import ListeningData
 from models.evaluation.metrics import PRIMARY, evaluate
 from models.evaluation.split import split
-from models.recommend.base import UNRANKED, Recommender
+from models.recommend.base import UNRANKED, Queries, Recommender, Requests
 from models.recommend.ease import Ease, EaseConfig, primal_weights, user_item_matrix
 from models.recommend.popularity import Popularity
 from models.recommend.transitions import TransitionConfig, Transitions, normalised, strongest, transition_counts
@@ -23,7 +24,9 @@ def test_contract_of_every_recommender(data, make):
     model = make().fit(data)
     assert isinstance(model, Recommender)
     histories = [["track-1", "track-2"], [], ["no such track", "track-3"]]
-    ids, scores = model.recommend(histories, 20, histories, [3, -1, 5], ["phone", "", "toaster"])
+    ids, scores = model.recommend(
+        Requests.of(histories, histories, hour=[3, -1, 5], device=["phone", "", "toaster"]), 20
+    )
     assert ids.shape == scores.shape == (3, 20)
     assert (np.diff(scores, axis=1) <= 0).all()
     for row, history in zip(ids, histories, strict=True):
@@ -35,7 +38,7 @@ def test_contract_of_every_recommender(data, make):
 def test_when_the_catalogue_runs_out_places_stay_empty(data, make):
     model = make().fit(data)
     everything = data.catalogue.ids.tolist()
-    ids, scores = model.recommend([["track-1"]], 5, [everything[:-2]])
+    ids, scores = model.recommend(Requests.of([["track-1"]], [everything[:-2]]), 5)
     assert set(ids[0, :2]) == set(everything[-2:])
     assert ids[0, 2:].tolist() == [""] * 3
     assert (scores[0, 2:] == UNRANKED).all()
@@ -50,11 +53,11 @@ def test_fitting_leaves_the_data_alone(data, make):
 
 def test_unfitted_models_say_so():
     with pytest.raises(RuntimeError, match=r"popularity: not fitted yet; call fit\(data\) first"):
-        Popularity().recommend([[]], 3)
+        Popularity().recommend(Requests.of([[]]), 3)
 
 
 def test_popularity_ranks_by_listeners(data):
-    ids, _ = Popularity().fit(data).recommend([[]], 5)
+    ids, _ = Popularity().fit(data).recommend(Requests.of([[]]), 5)
     listeners = data.listeners[data.catalogue.vocabulary.lookup(ids[0])]
     assert (np.diff(listeners) <= 0).all()
     assert listeners[0] == data.listeners.max()
@@ -67,7 +70,7 @@ def test_dual_form_of_ease_equals_the_primal(data):
     history = np.unique(data.history(0))
     query = np.zeros(data.n_tracks)
     query[history] = 1
-    scores = model.scores([history], np.array([-1]), [""])[0]
+    scores = model.scores(Queries.of([history]))[0]
     np.testing.assert_allclose(scores, query @ weights, atol=2e-5)
 
 
@@ -84,7 +87,7 @@ def test_ease_past_its_limit_uses_the_most_listened_tracks(data):
     model = Ease(EaseConfig(15.0, max_side=40)).fit(data)
     assert len(model._items) == 40
     assert data.listeners[model._items].min() >= np.sort(data.listeners)[-40]
-    ids, _ = model.recommend([data.histories([0])[0]], data.n_tracks)
+    ids, _ = model.recommend(Requests.of(data.histories([0])), data.n_tracks)
     assert (ids != "").all()
 
 
@@ -98,12 +101,7 @@ def test_recency_changes_the_query_and_the_name(data):
 def test_transition_weights_by_hand(data):
     one = data.keep(data.user_of_play == 0)
     a, b, c = np.unique(one.items)[:3]
-    from dataclasses import replace
-
-    one = replace(
-        one, users=one.users[:1], offsets=np.array([0, 3]), items=np.array([a, b, c]), hours=one.hours[:3],
-        devices=one.devices[:3], times=one.times[:3],
-    )  # fmt: skip
+    one = ListeningData(one.users[:1], one.catalogue, np.array([0, 3]), np.array([a, b, c]))
     config = TransitionConfig(window=2, decay=0.5, backward=0.25, shrinkage=1.0)
     table = normalised(transition_counts(one, config), one.plays, config)
     assert table[a, b] == pytest.approx(1 / 2)

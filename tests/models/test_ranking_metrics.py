@@ -28,8 +28,8 @@ class Fixed:
     def __init__(self, plain: list[list[str]], without_history: list[list[str]]):
         self._answers = {False: plain, True: without_history}
 
-    def recommend(self, histories, k, exclude=None, hours=None, devices=None):
-        rows = self._answers[exclude is not None]
+    def recommend(self, requests, k):
+        rows = self._answers[requests.exclude is not None]
         ids = np.full((len(rows), k), "", dtype=object)
         for row, values in zip(ids, rows, strict=True):
             row[: len(values)] = values
@@ -41,7 +41,7 @@ def hold_out(data, histories, truths) -> HoldOut:
     histories, truths = ([index.lookup(x) for x in lists] for lists in (histories, truths))
     n = len(histories)
     return HoldOut(
-        np.arange(n).astype(str).astype(object), histories, truths, np.full(n, -1), [""] * n,
+        np.arange(n).astype(str).astype(object), histories, truths, {},
         data.catalogue, data.listeners, data.n_users, "by hand",
     )  # fmt: skip
 

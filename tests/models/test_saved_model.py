@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from models.export import ExportMismatch, check_export, export_version, write_saved_model
-from models.recommend.base import UNRANKED, Recommender
+from models.recommend.base import UNRANKED, Recommender, Requests
 from models.saved import SavedRecommender
 from models.warmup import LENGTHS, WARMUP
 
@@ -53,16 +53,17 @@ def test_same_answers_as_the_model_in_memory(saved, trained, data):
     histories = data.histories(range(30))
     hours, devices = [h % 24 for h in range(30)], ["phone", "speaker", ""] * 10
     for exclude in (None, histories):
-        ours = trained.recommend(histories, 15, exclude, hours, devices)
-        theirs = saved.recommend(histories, 15, exclude, hours, devices)
+        asked = Requests.of(histories, exclude, hour=hours, device=devices)
+        ours, theirs = trained.recommend(asked, 15), saved.recommend(asked, 15)
         np.testing.assert_allclose(ours[1], theirs[1], atol=1e-3)
         assert (ours[0] == theirs[0]).mean() > 0.99
 
 
 def test_batches_do_not_change_the_answer(folder, saved, data):
     histories = data.histories(range(11))
-    whole = saved.recommend(histories, 8, histories)
-    parts = SavedRecommender(folder, batch_size=3).recommend(histories, 8, histories)
+    asked = Requests.of(histories, histories, hour=range(11))
+    whole = saved.recommend(asked, 8)
+    parts = SavedRecommender(folder, batch_size=3).recommend(asked, 8)
     assert (whole[0] == parts[0]).all()
     np.testing.assert_allclose(whole[1], parts[1], atol=1e-4)
 
@@ -70,36 +71,36 @@ def test_batches_do_not_change_the_answer(folder, saved, data):
 def test_padding_and_unknown_ids_change_nothing(saved):
     plain = ["track-3", "track-4", "track-50"]
     noisy = ["", "track-3", "no such track", "", "track-4", "track-50", ""]
-    ids, scores = saved.recommend([plain, noisy], 10)
+    ids, scores = saved.recommend(Requests.of([plain, noisy]), 10)
     assert (ids[0] == ids[1]).all()
     np.testing.assert_allclose(scores[0], scores[1], atol=1e-4)
 
 
 def test_excluded_tracks_never_come_back_and_empty_places_are_marked(saved, data):
     everything = data.catalogue.ids.tolist()
-    ids, scores = saved.recommend([["track-1"]], 5, [everything[:-2] + ["", "no such track"]])
+    ids, scores = saved.recommend(Requests.of([["track-1"]], [everything[:-2] + ["", "no such track"]]), 5)
     assert set(ids[0, :2]) == set(everything[-2:])
     assert (ids[0, 2:] == "").all()
     assert (scores[0, 2:] == UNRANKED).all()
 
 
 def test_more_than_the_catalogue_may_be_asked_for(saved, data):
-    ids, _ = saved.recommend([["track-1"]], data.n_tracks + 7)
+    ids, _ = saved.recommend(Requests.of([["track-1"]]), data.n_tracks + 7)
     assert (ids[0, :-7] != "").all()
     assert set(ids[0, :-7]) == set(data.catalogue.ids)
 
 
 def test_an_empty_history_and_an_empty_batch_work(saved):
-    ids, scores = saved.recommend([[]], 5)
+    ids, scores = saved.recommend(Requests.of([[]]), 5)
     assert (ids != "").all()
     assert (np.diff(scores[0]) <= 0).all()
-    assert saved.recommend([], 5)[0].shape == (0, 5)
+    assert saved.recommend(Requests.of([]), 5)[0].shape == (0, 5)
 
 
 def test_score_agrees_with_recommend_and_marks_unknown_candidates(saved):
-    history = ["track-10", "track-11"]
-    ids, scores = saved.recommend([history], 6, None, [8], ["phone"])
-    found = saved.score([history], [[*ids[0], "no such track"]], [8], ["phone"])[0]
+    asked = Requests.of([["track-10", "track-11"]], hour=[8], device=["phone"])
+    ids, scores = saved.recommend(asked, 6)
+    found = saved.score(asked, [[*ids[0], "no such track"]])[0]
     np.testing.assert_allclose(found[:-1], scores[0], atol=1e-4)
     assert found[-1] == UNRANKED
 
@@ -107,8 +108,8 @@ def test_score_agrees_with_recommend_and_marks_unknown_candidates(saved):
 def test_contributions_sum_to_the_score(saved, data):
     history = [*data.histories([2])[0], "no such track", ""]
     candidates = data.catalogue.ids[:40].tolist()
-    shares = saved.explain(history, candidates, hour=9, device="speaker")
-    scores = saved.score([history], [candidates], [9], ["speaker"])[0]
+    asked = Requests.of([history], hour=[9], device=["speaker"])
+    shares, scores = saved.explain(asked, candidates), saved.score(asked, [candidates])[0]
     assert shares.shape == (40, len(history) + 1)
     np.testing.assert_allclose(shares.sum(1), scores, atol=1e-3)
     assert (shares[:, -3:-1] == 0).all(), "padding and unknown plays contribute nothing"
@@ -116,9 +117,9 @@ def test_contributions_sum_to_the_score(saved, data):
 
 
 def test_without_plays_the_whole_score_is_the_rest(saved):
-    shares = saved.explain([], ["track-1", "track-2"])
+    shares = saved.explain(Requests.of([[]]), ["track-1", "track-2"])
     assert shares.shape == (2, 1)
-    np.testing.assert_allclose(shares[:, 0], saved.score([[]], [["track-1", "track-2"]])[0], atol=1e-4)
+    np.testing.assert_allclose(shares[:, 0], saved.score(Requests.of([[]]), [["track-1", "track-2"]])[0], atol=1e-4)
 
 
 def test_warm_up_requests_can_be_replayed(folder, saved):

@@ -3,6 +3,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from models.data import ListeningData
 from models.evaluation.split import last_plays, split
 
 
@@ -29,16 +30,7 @@ def test_without_a_clock_the_last_tenth_of_each_user_is_held_out(plain_data):
 
 @pytest.mark.parametrize(("n", "expected"), [(2, 1), (10, 1), (19, 1), (20, 2), (100, 10)])
 def test_share_is_floored_but_at_least_one(plain_data, n, expected):
-    from dataclasses import replace
-
-    one = replace(
-        plain_data,
-        users=plain_data.users[:1],
-        offsets=np.array([0, n]),
-        items=np.zeros(n, np.int32),
-        hours=np.zeros(n, np.int8),
-        devices=np.zeros(n, np.int16),
-    )
+    one = ListeningData(plain_data.users[:1], plain_data.catalogue, np.array([0, n]), np.zeros(n, np.int32))
     assert last_plays(one, 0.1).sum() == expected
 
 
@@ -47,8 +39,30 @@ def test_hold_out_carries_the_context_of_the_first_held_out_play(data):
     row = 3
     user = data.users.tolist().index(held.users[row])
     position = data.offsets[user] + len(train.history(user))
-    assert held.hours[row] == data.hours[position]
-    assert held.devices[row] == data.device_names[data.devices[position]]
+    moment = data.context_fields.decode(data.context[position : position + 1])
+    assert {name: values[row] for name, values in held.context.items()} == {k: v[0] for k, v in moment.items()}
+    assert moment["hour"] != [None]
+    assert held.now[row] == data.times[position]
+
+
+def test_requests_of_a_hold_out_say_what_was_known_before_the_first_held_out_play(data):
+    train, held = split(data)
+    held = held.sample(5)
+    plain, new = held.requests("next"), held.requests("discover")
+    assert plain.exclude is None
+    assert new.exclude == new.histories == held.raw_histories()
+    for row, user in enumerate(held.users):
+        index = train.users.tolist().index(user)
+        own = slice(train.offsets[index], train.offsets[index + 1])
+        assert plain.times[row].tolist() == train.times[own].tolist()
+        assert plain.times[row].max() < plain.now[row]
+        assert plain.skipped[row].tolist() == train.skipped[own].tolist()
+    assert (
+        plain.profile["gender"]
+        == train.profile_fields.decode(train.profiles[np.searchsorted(train.users, held.users)])["gender"]
+    )
+    with pytest.raises(ValueError, match="'new' is neither 'next'"):
+        held.requests("new")
 
 
 def test_nobody_on_both_sides_is_an_error(plain_data):

@@ -13,6 +13,7 @@ from models.evaluation.metrics import PRIMARY, evaluate
 from models.evaluation.split import split
 from models.gate import _succession, decide, decide_and_promote
 from models.predict import predict
+from models.recommend.base import Requests
 from models.recommend.ease import Ease, EaseConfig
 from models.recommend.popularity import Popularity
 from models.registry import CHALLENGER, CHAMPION, EVALUATION, aliased_version, fetch
@@ -100,9 +101,9 @@ def test_the_registered_model_answers_with_a_frame(world, data):
     assert answer.columns.tolist() == ["track_ids", "scores"]
     assert [len(x) for x in answer["track_ids"]] == [4, 4]
     assert not set(answer["track_ids"][0]) & set(frame["history"][0])
-    expected, _ = SavedRecommender(result.serving_model).recommend(
-        frame["history"].tolist(), 4, frame["history"].tolist(), [8, -1], ["phone", ""]
-    )
+    histories = frame["history"].tolist()
+    asked = Requests.of(histories, histories, hour=[8, -1], device=["phone", ""])
+    expected, _ = SavedRecommender(result.serving_model).recommend(asked, 4)
     assert answer["track_ids"].tolist() == expected.tolist()
 
 
@@ -112,8 +113,8 @@ def test_the_evaluation_model_has_not_seen_the_hold_out_and_the_serving_model_ha
     judged, served = SavedRecommender(result.evaluation_model), SavedRecommender(result.serving_model)
     logged = result.evaluations[-1].metrics[PRIMARY].value
     assert evaluate(judged, result.hold_out).metrics[PRIMARY].value == pytest.approx(logged, abs=0.02)
-    histories = data.histories([0, 1])
-    assert np.abs(judged.recommend(histories, 5)[1] - served.recommend(histories, 5)[1]).max() > 0
+    asked = Requests.of(data.histories([0, 1]))
+    assert np.abs(judged.recommend(asked, 5)[1] - served.recommend(asked, 5)[1]).max() > 0
 
 
 def test_first_version_is_promoted_then_judged_against_itself(world):
@@ -188,7 +189,7 @@ def test_two_percent_of_the_champion_is_the_margin(interval, promote, why):
 def test_predictions_are_ranked_rows(plain_data, task):
     model = Popularity().fit(plain_data)
     histories = dict(zip(["b", "a"], plain_data.histories([0, 1]), strict=True))
-    table = predict(model, histories, task, k=20)
+    table = predict(model, list(histories), Requests.of(list(histories.values())), task, k=20)
     assert table.column_names[:3] == ["user_id", "rank", "track_id"]
     assert table["user_id"].to_pylist() == ["b"] * 20 + ["a"] * 20
     assert table["rank"].to_pylist() == [*range(1, 21)] * 2
@@ -198,10 +199,10 @@ def test_predictions_are_ranked_rows(plain_data, task):
 
 def test_predictions_stop_where_the_catalogue_ends(plain_data):
     model = Popularity().fit(plain_data)
-    table = predict(model, {"a": plain_data.catalogue.ids[:-3].tolist()}, "discover", k=10)
+    table = predict(model, ["a"], Requests.of([plain_data.catalogue.ids[:-3].tolist()]), "discover", k=10)
     assert table["rank"].to_pylist() == [1, 2, 3]
 
 
 def test_an_unknown_task_is_named(plain_data):
     with pytest.raises(ValueError, match="'new' is neither 'next'"):
-        predict(Popularity().fit(plain_data), {}, "new")
+        predict(Popularity().fit(plain_data), [], Requests.of([]), "new")

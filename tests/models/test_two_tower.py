@@ -8,7 +8,7 @@ import pytest
 from models.data import UNKNOWN
 from models.evaluation.metrics import PRIMARY, evaluate
 from models.evaluation.split import split
-from models.recommend.base import Recommender
+from models.recommend.base import Queries, Recommender, Requests
 from models.recommend.config import TwoTowerConfig
 from models.recommend.examples import ExampleSampler, NegativeSampler
 from models.recommend.popularity import Popularity
@@ -27,7 +27,7 @@ def test_examples_are_the_plays_around_a_position(data, sampler):
     plays = data.history(user)
     assert batch.history[0].tolist() == [*plays[:5][::-1], UNKNOWN, UNKNOWN]
     assert batch.targets[0].tolist() == plays[5:9].tolist()
-    assert batch.hours[0] == data.hours[position]
+    assert batch.hours[0] == data.of_context("hour")[position]
 
 
 def test_only_new_tracks_are_targets_and_near_ones_count_more(data, sampler):
@@ -79,7 +79,10 @@ def test_sampled_softmax_is_the_full_one_on_average(data, small_config):
     from models.recommend.trainer import Trainer
 
     config = replace(small_config, init_scale=0.1)
-    items, user = ItemTower(data.catalogue, data.plays, config), UserTower(len(data.device_names), config)
+    items, user = (
+        ItemTower(data.catalogue, data.plays, config),
+        UserTower(len(data.context_fields.names["device"]), config),
+    )
     batch = next(ExampleSampler(data, config).epoch(np.random.default_rng(0)))
     batch = type(batch)(*map(tf.constant, batch))
     losses = {}
@@ -115,14 +118,14 @@ def test_the_towers_learn_without_the_memory(plain_data, small_config):
 
 def test_the_same_seed_gives_the_same_model(data, small_config):
     config = replace(small_config, epochs=1, min_steps=5)
-    answers = [TwoTower(c).fit(data).recommend(data.histories([0, 1]), 10) for c in (config, config)]
+    answers = [TwoTower(c).fit(data).recommend(Requests.of(data.histories([0, 1])), 10) for c in (config, config)]
     np.testing.assert_allclose(answers[0][1], answers[1][1], atol=1e-4)
-    other = TwoTower(replace(config, seed=1)).fit(data).recommend(data.histories([0, 1]), 10)
+    other = TwoTower(replace(config, seed=1)).fit(data).recommend(Requests.of(data.histories([0, 1])), 10)
     assert np.abs(other[1] - answers[0][1]).max() > 1e-3
 
 
 def test_an_empty_history_gets_an_answer_near_popularity(trained, data):
-    ids, scores = trained.recommend([[]], 20)
+    ids, scores = trained.recommend(Requests.of([[]]), 20)
     assert (ids != "").all()
     assert np.isfinite(scores).all()
     listened = data.listeners[data.catalogue.vocabulary.lookup(ids[0])]
@@ -141,18 +144,18 @@ def test_tracks_without_plays_stand_where_their_attributes_put_them(data, plain_
 
 def test_order_matters_and_old_plays_matter_less(trained, data):
     history = data.history(3)
-    scores = trained.scores([history, history[::-1]], np.array([-1, -1]), ["", ""])
+    scores = trained.scores(Queries.of([history, history[::-1]]))
     assert np.abs(scores[0] - scores[1]).max() > 1e-3
     other = (history[-1:] + 20) % 150
     changed_new = np.concatenate([history[:-1], other])
     changed_old = np.concatenate([other, history[1:]])
-    base, new, old = trained.scores([history, changed_new, changed_old], np.full(3, -1), [""] * 3)
+    base, new, old = trained.scores(Queries.of([history, changed_new, changed_old]))
     assert np.abs(new - base).mean() > np.abs(old - base).mean()
 
 
 def test_context_counts_only_where_it_is_known(trained, data):
-    history = [data.history(0)] * 4
-    base, hour, device, strange = trained.scores(history, np.array([-1, 20, -1, -1]), ["", "", "phone", "toaster"])
+    asked = Requests.of(data.histories([0] * 4), hour=[-1, 20, None, -1], device=["", None, "phone", "toaster"])
+    base, hour, device, strange = trained.scores(trained.queries(asked))
     assert np.abs(hour - base).max() > 0
     assert np.abs(device - base).max() > 0
     np.testing.assert_allclose(strange, base, atol=1e-5)

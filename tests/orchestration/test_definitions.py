@@ -38,7 +38,7 @@ GRAPH = {
         for view in VIEWS
     },
     "online/store": {key_of(view.table).to_user_string() for view in ONLINE.values()},
-    "models/candidate": {"gold/sequences", "gold/track_features"},
+    "models/candidate": {"gold/sequences", "gold/track_features", "silver/users"},
     "models/champion": {"models/candidate"},
     "serving/exported_model": {"models/champion"},
     "serving/served_version": {"serving/exported_model"},
