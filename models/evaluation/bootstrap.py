@@ -1,4 +1,8 @@
-"""Percentile bootstrap over users (Efron & Tibshirani 1993, chapters 13 and 16)."""
+"""Percentile bootstrap over users (Efron & Tibshirani 1993, chapters 13 and 16).
+
+All statistics of one sample are drawn from the same resamples, and every sample of the same size is resampled alike: so
+the draws of two models on the same users are paired, and their difference needs no further resampling.
+"""
 
 from __future__ import annotations
 
@@ -30,6 +34,14 @@ class Interval:
         return format(self)
 
 
+@dataclass(frozen=True)
+class Difference(Interval):
+    """A paired difference. p_value: two-sided, 2 min(share of draws <= 0, share >= 0) with one added to numerator and
+    denominator (Davison & Hinkley 1997, section 4.2), at most 1."""
+
+    p_value: float = 1.0
+
+
 def resample_weights(n: int, resamples: int = RESAMPLES, seed: int = SEED) -> Iterator[np.ndarray]:
     """int64 [n] per resample: how often each user was drawn."""
     rng = np.random.default_rng(seed)
@@ -37,23 +49,65 @@ def resample_weights(n: int, resamples: int = RESAMPLES, seed: int = SEED) -> It
         yield np.bincount(rng.integers(0, n, n), minlength=n)
 
 
+def draw_means(
+    columns: np.ndarray,
+    top: np.ndarray | None = None,
+    n_items: int = 0,
+    resamples: int = RESAMPLES,
+    seed: int = SEED,
+) -> tuple[np.ndarray, np.ndarray]:
+    """Means of every column (float64 [n, m]) and the coverage of ``top`` (int [n, k], -1 for none) in every resample.
+
+    Returns float64 [resamples, m] and [resamples]; the latter is 0 throughout without ``top``.
+    """
+    columns = np.ascontiguousarray(columns, dtype=np.float64)
+    n, m = columns.shape
+    means, covered = np.empty((resamples, m)), np.zeros(resamples)
+    for index, weights in enumerate(resample_weights(n, resamples, seed)):
+        means[index] = (weights @ columns) / n
+        if top is not None:
+            covered[index] = coverage(top[weights > 0], n_items)
+    return means, covered
+
+
+def interval_of(value: float, draws: np.ndarray) -> Interval:
+    """The percentile interval of the draws; without draws the interval has no width."""
+    if not len(draws):
+        return Interval(value, value, value)
+    lo, hi = np.percentile(draws, [2.5, 97.5])
+    return Interval(value, float(lo), float(hi))
+
+
+def difference_of(value: float, draws: np.ndarray) -> Difference:
+    """The interval and p-value of a difference, from its paired draws."""
+    plain, n = interval_of(value, draws), len(draws)
+    share = min((draws <= 0).sum() + 1, (draws >= 0).sum() + 1) / (n + 1)
+    return Difference(plain.value, plain.lo, plain.hi, float(min(1.0, 2 * share)))
+
+
+def recentred(value: float, draws: np.ndarray) -> np.ndarray:
+    """Draws of a statistic that is smaller in a resample than in the sample (such as coverage), put round ``value``."""
+    return draws - draws.mean() + value if len(draws) else draws
+
+
 def mean_interval(values: np.ndarray, resamples: int = RESAMPLES, seed: int = SEED) -> Interval:
     """95 % interval of the mean of one value a user."""
     values = np.asarray(values, dtype=np.float64)
-    means = np.array([weights @ values for weights in resample_weights(len(values), resamples, seed)]) / len(values)
-    lo, hi = np.percentile(means, [2.5, 97.5])
-    return Interval(float(values.mean()), float(lo), float(hi))
+    means, _ = draw_means(values[:, None], resamples=resamples, seed=seed)
+    return interval_of(float(values.mean()), means[:, 0])
 
 
 def paired_interval(
     baseline: np.ndarray, candidate: np.ndarray, resamples: int = RESAMPLES, seed: int = SEED
-) -> Interval:
+) -> Difference:
     """95 % interval of mean(candidate - baseline), the same users drawn for both."""
     if len(baseline) != len(candidate):
         raise ValueError(
             f"paired comparison: {len(baseline)} users against {len(candidate)}; both must be the same users"
         )
-    return mean_interval(np.asarray(candidate, np.float64) - np.asarray(baseline, np.float64), resamples, seed)
+    difference = np.asarray(candidate, np.float64) - np.asarray(baseline, np.float64)
+    means, _ = draw_means(difference[:, None], resamples=resamples, seed=seed)
+    return difference_of(float(difference.mean()), means[:, 0])
 
 
 def coverage_interval(top: np.ndarray, n_items: int, resamples: int = RESAMPLES, seed: int = SEED) -> Interval:
@@ -62,15 +116,13 @@ def coverage_interval(top: np.ndarray, n_items: int, resamples: int = RESAMPLES,
     Coverage is no mean over users and a resample holds fewer distinct users than the sample, so the interval is that
     of (resample - mean of resamples), put round the value of the sample.
     """
-    drawn = np.empty(resamples)
-    for index, weights in enumerate(resample_weights(len(top), resamples, seed)):
-        drawn[index] = _coverage(top[weights > 0], n_items)
-    value = _coverage(top, n_items)
-    lo, hi = value + np.percentile(drawn - drawn.mean(), [2.5, 97.5])
-    return Interval(value, float(lo), float(hi))
+    _, drawn = draw_means(np.zeros((len(top), 0)), top, n_items, resamples, seed)
+    value = coverage(top, n_items)
+    return interval_of(value, recentred(value, drawn))
 
 
-def _coverage(top: np.ndarray, n_items: int) -> float:
+def coverage(top: np.ndarray, n_items: int) -> float:
+    """Share of the catalogue's ``n_items`` in the lists (int [U, k], -1 for none)."""
     seen = np.zeros(n_items + 1, dtype=bool)
     seen[top] = True  # -1 (none) falls into the extra last cell
     return float(seen[:n_items].sum() / n_items)

@@ -1,28 +1,36 @@
-"""Full-catalogue ranking metrics, one value a user.
+"""How well a model ranks: two tasks, full catalogue, every figure with its bootstrap 95 % interval.
 
-Two tasks. ``next``: the very next play, repeats allowed, one target a user. ``discover``: all held-out tracks the
-user had never played, the history excluded from the ranking; users without such a track are left out.
-
-Negatives are never sampled (Krichene & Rendle 2020). Novelty is self-information, as in Zhou et al. 2010; intra-list
-diversity is the mean distance of the pairs of a list (Ziegler et al. 2005).
+``next``: the very next play, repeats allowed, one target a user. ``discover``: all held-out tracks the user had never
+played, the history excluded from the ranking; users without such a track are left out. :mod:`models.evaluation.ranking`
+defines the metrics of a user.
 """
 
 from __future__ import annotations
 
+import time
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 import numpy as np
 
-from models.data import Catalogue
-from models.evaluation.bootstrap import Interval, coverage_interval, mean_interval, paired_interval
+from models.evaluation.bootstrap import (
+    RESAMPLES,
+    Difference,
+    Interval,
+    coverage,
+    difference_of,
+    draw_means,
+    interval_of,
+    paired_interval,
+    recentred,
+)
+from models.evaluation.ranking import DEPTH, K, Ranked, accuracy, diversity, find_hits, novelty
 from models.evaluation.split import HoldOut
 from models.recommend.base import Recommender
 
-K = 10
-DEPTH = 100
 TASKS = ("next", "discover")
 PRIMARY = "discover_ndcg_at_10"
-DISCOUNT = 1.0 / np.log2(np.arange(2, DEPTH + 2))
+COVERAGE, LIFT = f"coverage_at_{K}", f"popularity_lift_at_{K}"
 
 
 @dataclass(frozen=True)
@@ -30,13 +38,19 @@ class Evaluation:
     """How one model did on one hold-out.
 
     metrics: name such as ``discover_ndcg_at_10`` -> value with 95 % interval; per_user: name -> float64, one value
-    for every user the task scores, the same users in the same order for every model on the same hold-out.
+    for every user the task scores, the same users in the same order for every model on the same hold-out (coverage
+    and popularity lift are no means over users and are not there); seconds: what the model took to answer;
+    draws: name -> float64 [resamples], the metric in every resample, so that models can be compared in pairs;
+    ranked: task -> the hits and top lists; users: task -> object [S], ids of the users scored.
     """
 
     model: str
     metrics: dict[str, Interval]
     per_user: dict[str, np.ndarray] = field(repr=False)
     seconds: float = 0.0
+    draws: dict[str, np.ndarray] = field(default_factory=dict, repr=False, compare=False)
+    ranked: dict[str, Ranked] = field(default_factory=dict, repr=False, compare=False)
+    users: dict[str, np.ndarray] = field(default_factory=dict, repr=False, compare=False)
 
     def flat(self) -> dict[str, float]:
         """Metric names as they are logged: the value, and its interval as ``_lo`` and ``_hi``."""
@@ -46,6 +60,15 @@ class Evaluation:
         return out
 
 
+@dataclass(frozen=True)
+class Measured:
+    """Metrics of one task without its prefix, as in :class:`Evaluation`."""
+
+    metrics: dict[str, Interval]
+    per_user: dict[str, np.ndarray]
+    draws: dict[str, np.ndarray]
+
+
 def ranked_lists(recommender: Recommender, hold_out: HoldOut, task: str, depth: int = DEPTH) -> np.ndarray:
     """int64 [U, depth]: the model's ranking as indices into the hold-out's catalogue, -1 where it has no more."""
     ids, _ = recommender.recommend(hold_out.requests(task), depth)
@@ -53,76 +76,94 @@ def ranked_lists(recommender: Recommender, hold_out: HoldOut, task: str, depth: 
     return found.reshape(ids.shape)
 
 
-def next_metrics(top: np.ndarray, hold_out: HoldOut) -> dict[str, np.ndarray]:
-    """Per-user ``recall_at_10``, ``ndcg_at_10`` and ``mrr_at_100`` of the very next play."""
-    target = np.array([truth[0] for truth in hold_out.truths])
-    hit = top == target[:, None]
-    depth = hit.shape[1]
-    return {
-        "next_recall_at_10": hit[:, :K].any(1).astype(np.float64),
-        "next_ndcg_at_10": hit[:, :K] @ DISCOUNT[: min(K, depth)],
-        "next_mrr_at_100": hit @ (1.0 / np.arange(1, depth + 1)),
-    }
+def measure(task: str, ranked: Ranked, hold_out: HoldOut, resamples: int = RESAMPLES) -> Measured:
+    """All metrics of a task over the users of ``ranked``; ``resamples=0`` leaves the intervals without width."""
+    per_user = accuracy(ranked)
+    if task == "next":
+        return _summary(per_user, resamples)
+    per_user[f"novelty_at_{K}"] = novelty(ranked.top, hold_out.listeners, hold_out.n_users)
+    per_user[f"diversity_at_{K}"] = diversity(ranked.top, hold_out.catalogue)
+    listed, history = hold_out.popularity.lift_terms(ranked)
+    n_items = len(hold_out.catalogue)
+    measured = _summary(per_user | {"_listed": listed, "_history": history}, resamples, ranked.top, n_items)
+    metrics, draws = measured.metrics, measured.draws
+    lift = _quotient(metrics.pop("_listed").value, metrics.pop("_history").value)
+    draws[LIFT] = _quotient(draws.pop("_listed"), draws.pop("_history"))
+    metrics[LIFT] = interval_of(float(lift), draws[LIFT])
+    return Measured(metrics, per_user, draws)
 
 
-def discover_metrics(top: np.ndarray, hold_out: HoldOut) -> tuple[np.ndarray, dict[str, np.ndarray]]:
-    """Indices of the users with anything new in their hold-out, and their per-user metrics."""
-    relevant = [
-        np.setdiff1d(truth, history) for truth, history in zip(hold_out.truths, hold_out.histories, strict=True)
-    ]
-    n_relevant = np.array([len(r) for r in relevant])
-    users = np.flatnonzero(n_relevant)
-    top, n_relevant = top[users], n_relevant[users]
-    hit = (
-        np.stack([np.isin(row, relevant[user]) for user, row in zip(users, top, strict=True)])
-        if len(users)
-        else top > 0
-    )
-    ideal = np.concatenate([[0], np.cumsum(DISCOUNT[:K])])[np.minimum(n_relevant, K)]
-    information = np.append(-np.log2((hold_out.listeners + 1.0) / (hold_out.n_users + 1.0)), 0.0)
-    listed = (top[:, :K] >= 0).sum(1)
-    return users, {
-        "discover_ndcg_at_10": (hit[:, :K] @ DISCOUNT[: min(K, top.shape[1])]) / ideal,
-        "discover_recall_at_100": hit.sum(1) / n_relevant,
-        "discover_novelty_at_10": information[top[:, :K]].sum(1) / np.maximum(listed, 1),
-        "discover_diversity_at_10": diversity(top[:, :K], hold_out.catalogue),
-    }
+def _summary(
+    per_user: Mapping[str, np.ndarray], resamples: int, top: np.ndarray | None = None, n_items: int = 0
+) -> Measured:
+    means, covered = draw_means(np.stack(list(per_user.values()), 1), top, n_items, resamples)
+    draws = dict(zip(per_user, means.T, strict=True))
+    metrics = {name: interval_of(float(values.mean()), draws[name]) for name, values in per_user.items()}
+    if top is not None:
+        value = coverage(top, n_items)
+        draws[COVERAGE] = recentred(value, covered)
+        metrics[COVERAGE] = interval_of(value, draws[COVERAGE])
+    return Measured(metrics, dict(per_user), draws)
 
 
-def diversity(top: np.ndarray, catalogue: Catalogue) -> np.ndarray:
-    """float64 [U]: mean distance over the pairs of each list; 0 is one artist and genre, 1 is all different.
+def _quotient(part, whole):
+    return np.divide(part, whole, out=np.zeros_like(np.asarray(part, np.float64)), where=np.asarray(whole) > 0)
 
-    The distance of two tracks is the share of artist and genre, where known for both, in which they differ.
+
+def evaluate_lists(
+    lists: Mapping[str, np.ndarray], hold_out: HoldOut, name: str, intervals: bool = True, seconds: float = 0.0
+) -> Evaluation:
+    """Judge precomputed lists: task -> int [U, depth] into the hold-out's catalogue, -1 for none, a row a user of it.
+
+    A task that is not in ``lists`` is not judged. Raises ValueError for an unknown task, a wrong number of rows or a
+    hold-out with nothing to discover.
     """
-    different, known = np.zeros((2, *top.shape, top.shape[1]))
-    for attribute in (catalogue.artist, catalogue.genre):
-        values = np.where(top >= 0, attribute[top], -1)
-        both = (values[:, :, None] >= 0) & (values[:, None, :] >= 0)
-        known += both
-        different += both & (values[:, :, None] != values[:, None, :])
-    pairs = np.triu(np.ones(top.shape[1:] * 2, bool), 1) & (known > 0)
-    distance = np.divide(different, known, out=np.zeros_like(different), where=known > 0)
-    return (distance * pairs).sum((1, 2)) / np.maximum(pairs.sum((1, 2)), 1)
+    metrics, per_user, draws, all_ranked, users = {}, {}, {}, {}, {}
+    for task, rows in lists.items():
+        if task not in TASKS:
+            raise ValueError(f"task: {task!r} is not known; one of {', '.join(TASKS)}")
+        if len(rows) != len(hold_out):
+            raise ValueError(f"{name}: {len(rows)} lists for {len(hold_out)} users of the hold-out ({task})")
+        relevant = hold_out.relevant[task]
+        if not len(relevant.users):
+            raise ValueError(f"{task}: no user of the hold-out ({hold_out.description}) plays anything new")
+        ranked = find_hits(rows, relevant)
+        measured = measure(task, ranked, hold_out, RESAMPLES if intervals else 0)
+        for whole, part in zip(
+            (metrics, per_user, draws), (measured.metrics, measured.per_user, measured.draws), strict=True
+        ):
+            whole.update({f"{task}_{metric}": value for metric, value in part.items()})
+        all_ranked[task], users[task] = ranked, hold_out.users[ranked.users]
+    return Evaluation(name, metrics, per_user, seconds, draws if intervals else {}, all_ranked, users)
 
 
 def evaluate(
     recommender: Recommender, hold_out: HoldOut, name: str | None = None, intervals: bool = True
 ) -> Evaluation:
     """Judge a model on both tasks; ``intervals=False`` skips the resamples (lo = hi = value)."""
-    per_user = next_metrics(ranked_lists(recommender, hold_out, "next"), hold_out)
-    top = ranked_lists(recommender, hold_out, "discover")
-    users, values = discover_metrics(top, hold_out)
-    if not len(users):
-        raise ValueError(f"discover: no user of the hold-out ({hold_out.description}) plays anything new")
-    per_user |= values
-    resamples = {} if intervals else {"resamples": 1}
-    metrics = {metric: mean_interval(vector, **resamples) for metric, vector in per_user.items()}
-    metrics["discover_coverage_at_10"] = coverage_interval(top[users, :K], len(hold_out.catalogue), **resamples)
-    if not intervals:
-        metrics = {metric: Interval(m.value, m.value, m.value) for metric, m in metrics.items()}
-    return Evaluation(name or recommender.name, metrics, per_user)
+    started = time.monotonic()
+    lists = {task: ranked_lists(recommender, hold_out, task) for task in TASKS}
+    seconds = time.monotonic() - started
+    return evaluate_lists(lists, hold_out, name or recommender.name, intervals, seconds)
 
 
-def compare(baseline: Evaluation, candidate: Evaluation, metric: str = PRIMARY) -> Interval:
-    """Paired 95 % interval of candidate - baseline on the users of one hold-out."""
+def compare(baseline: Evaluation, candidate: Evaluation, metric: str = PRIMARY) -> Difference:
+    """Paired 95 % interval and p-value of candidate - baseline on the users of one hold-out.
+
+    Raises ValueError when the two were not judged on the same users, or lack the metric.
+    """
+    for one in (baseline, candidate):
+        if metric not in one.metrics:
+            raise ValueError(f"{one.model}: has no metric {metric!r}; it has {', '.join(one.metrics)}")
+    ours, theirs = (e.users.get(metric.split("_", 1)[0]) for e in (candidate, baseline))
+    if ours is not None and theirs is not None and not np.array_equal(ours, theirs):
+        raise ValueError(
+            f"{candidate.model} and {baseline.model} were judged on {len(ours)} and {len(theirs)} users, not the same "
+            "ones; judge both on one hold-out"
+        )
+    if metric in baseline.draws and metric in candidate.draws:
+        value = candidate.metrics[metric].value - baseline.metrics[metric].value
+        return difference_of(value, candidate.draws[metric] - baseline.draws[metric])
+    if metric not in baseline.per_user:
+        raise ValueError(f"{metric}: needs resamples to be compared; evaluate both models with intervals=True")
     return paired_interval(baseline.per_user[metric], candidate.per_user[metric])

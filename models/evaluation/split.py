@@ -8,10 +8,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from functools import cached_property
 
 import numpy as np
 
 from models.data import Catalogue, ListeningData
+from models.evaluation.ranking import Popularity, Relevant
 from models.recommend.requests import Requests, moment_of, requests_of
 
 HELD_OUT = 0.1
@@ -25,6 +27,9 @@ class HoldOut:
     context: field -> raw values [U] of the first held-out play, None when unknown, and now: its time in ms (int64 [U]);
     times, skipped: per user, of the plays of the history; profile: field -> raw values [U];
     listeners: int64 [I], distinct users of the training part per track; n_users: all users of the training part.
+
+    Made by :func:`hold_out`, users are in ascending order of their ids, so that the resamples of an interval do not
+    depend on the order of rows in the lake.
     """
 
     users: np.ndarray
@@ -42,6 +47,27 @@ class HoldOut:
 
     def __len__(self) -> int:
         return len(self.users)
+
+    @cached_property
+    def relevant(self) -> dict[str, Relevant]:
+        """By task, what counts as a hit: the very next play; every held-out track that the history lacks."""
+        n_items = len(self.catalogue)
+        known, held = _keys(self.histories, n_items), _keys(self.truths, n_items)
+        following = np.arange(len(self)) * n_items + np.array([truth[0] for truth in self.truths], dtype=np.int64)
+        new = np.setdiff1d(held, known, assume_unique=True)
+        return {
+            "next": Relevant.of(following, len(self), n_items),
+            "discover": Relevant.of(new, len(self), n_items),
+        }
+
+    @cached_property
+    def popularity(self) -> Popularity:
+        """How popular each user's history is."""
+        keys = _keys(self.histories, len(self.catalogue))
+        user, item = np.divmod(keys, len(self.catalogue))
+        distinct = np.bincount(user, minlength=len(self))
+        total = np.bincount(user, self.listeners[item], minlength=len(self))
+        return Popularity(self.listeners, total / np.maximum(distinct, 1))
 
     def raw_histories(self) -> list[list[str]]:
         return [self.catalogue.ids[history].tolist() for history in self.histories]
@@ -108,6 +134,7 @@ def hold_out(train: ListeningData, later: ListeningData, description: str) -> Ho
             f"hold-out: none of {train.n_users} users has plays on both sides of the split ({description}); "
             "more days of events are needed before a model can be judged"
         )
+    both = both[id_order(train.users[both])]
     context, now = moment_of(later, later.offsets[both])
     asked = requests_of(train, both)
     return HoldOut(
@@ -124,3 +151,18 @@ def hold_out(train: ListeningData, later: ListeningData, description: str) -> Ho
         skipped=asked.skipped,
         profile=asked.profile,
     )
+
+
+def id_order(ids: Sequence[str]) -> np.ndarray:
+    """int64 [n]: places of the ids in ascending order, as numbers where every id is a plain integer, else as text."""
+    text = np.asarray(ids, dtype=str)
+    plain = all(i.isdecimal() and i.isascii() and (i == "0" or i[0] != "0") and len(i) < 19 for i in text.tolist())
+    return np.argsort(text.astype(np.int64) if plain else text, kind="stable")
+
+
+def _keys(lists: Sequence[np.ndarray], n_items: int) -> np.ndarray:
+    """int64, sorted and distinct: row * n_items + item of every entry of the lists."""
+    if not len(lists):
+        return np.zeros(0, np.int64)
+    rows = np.repeat(np.arange(len(lists)), [len(items) for items in lists])
+    return np.unique(rows * n_items + np.concatenate(lists))

@@ -11,7 +11,8 @@ import pandas as pd
 import pytest
 
 from models.evaluation.bootstrap import coverage_interval, mean_interval, paired_interval
-from models.evaluation.metrics import DISCOUNT, compare, diversity, evaluate
+from models.evaluation.metrics import compare, evaluate
+from models.evaluation.ranking import DISCOUNT, diversity
 from models.evaluation.split import HoldOut, split
 from models.recommend.base import UNRANKED, top_k
 from models.recommend.popularity import Popularity
