@@ -52,7 +52,7 @@ class HoldOut:
     def relevant(self) -> dict[str, Relevant]:
         """By task, what counts as a hit: the very next play; every held-out track that the history lacks."""
         n_items = len(self.catalogue)
-        known, held = _keys(self.histories, n_items), _keys(self.truths, n_items)
+        known, held = keys_of(self.histories, n_items), keys_of(self.truths, n_items)
         following = np.arange(len(self)) * n_items + np.array([truth[0] for truth in self.truths], dtype=np.int64)
         new = np.setdiff1d(held, known, assume_unique=True)
         return {
@@ -63,7 +63,7 @@ class HoldOut:
     @cached_property
     def popularity(self) -> Popularity:
         """How popular each user's history is."""
-        keys = _keys(self.histories, len(self.catalogue))
+        keys = keys_of(self.histories, len(self.catalogue))
         user, item = np.divmod(keys, len(self.catalogue))
         distinct = np.bincount(user, minlength=len(self))
         total = np.bincount(user, self.listeners[item], minlength=len(self))
@@ -110,12 +110,17 @@ def split(data: ListeningData, share: float = HELD_OUT) -> tuple[ListeningData, 
     if data.clock == "event":
         cutoff = np.quantile(data.times, 1 - share, method="higher")
         later = data.times >= cutoff
-        what = f"plays from {np.datetime64(int(cutoff), 'ms')}Z on (global temporal split)"
+        what = f"plays from {moment(cutoff)} on (global temporal split)"
     else:
         later = last_plays(data, share)
         what = f"the last max(1, floor({share:g} n)) of each user's n plays (per-user order; no true clock)"
     train = data.keep(~later)
     return train, hold_out(train, data.keep(later), what)
+
+
+def moment(ms: float) -> str:
+    """A time in ms since 1970 as ISO text in UTC."""
+    return f"{np.datetime64(int(ms), 'ms')}Z"
 
 
 def last_plays(data: ListeningData, share: float = HELD_OUT) -> np.ndarray:
@@ -160,7 +165,7 @@ def id_order(ids: Sequence[str]) -> np.ndarray:
     return np.argsort(text.astype(np.int64) if plain else text, kind="stable")
 
 
-def _keys(lists: Sequence[np.ndarray], n_items: int) -> np.ndarray:
+def keys_of(lists: Sequence[np.ndarray], n_items: int) -> np.ndarray:
     """int64, sorted and distinct: row * n_items + item of every entry of the lists."""
     if not len(lists):
         return np.zeros(0, np.int64)

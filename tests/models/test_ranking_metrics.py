@@ -1,13 +1,8 @@
-"""Metrics against hand-computed values, and against the common scorer where that is at hand."""
+"""Metrics against hand-computed values."""
 
 from __future__ import annotations
 
-import importlib.util
-import json
-from pathlib import Path
-
 import numpy as np
-import pandas as pd
 import pytest
 
 from models.evaluation.bootstrap import coverage_interval, mean_interval, paired_interval
@@ -17,8 +12,6 @@ from models.evaluation.split import HoldOut, split
 from models.recommend.base import UNRANKED, top_k
 from models.recommend.popularity import Popularity
 from models.vocabulary import tie_order
-
-SCORER = Path(__file__).resolve().parents[3] / "shared" / "bench" / "score.py"
 
 
 class Fixed:
@@ -131,55 +124,6 @@ def test_top_k_breaks_ties_by_the_hash_of_the_id_not_by_its_place():
 def test_top_k_leaves_out_excluded_nan_and_minus_infinity():
     scores = np.array([1.0, np.nan, 3.0, -np.inf, 2.0])
     assert top_k(scores, 5, np.arange(5), np.array([2])).tolist() == [4, 0]
-
-
-@pytest.mark.skipif(not SCORER.exists(), reason="the common scorer is not beside this checkout")
-@pytest.mark.parametrize("task", ["next", "discover"])
-def test_equal_to_the_common_scorer_on_random_predictions(plain_data, tmp_path, task):
-    spec = importlib.util.spec_from_file_location("common_scorer", SCORER)
-    scorer = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(scorer)
-    train, held = split(plain_data)
-    lists = random_lists(held, np.random.default_rng(5))
-    ours = evaluate(Fixed(*lists), held)
-
-    write_prepared(tmp_path, plain_data, train)
-    rows = [
-        (user, rank, track)
-        for user, tracks in zip(held.users, lists[task == "discover"], strict=True)
-        for rank, track in enumerate(tracks, 1)
-    ]
-    frame = pd.DataFrame(rows, columns=["user_id", "rank", "track_id"])
-    theirs = scorer.evaluate(scorer.load_prepared(str(tmp_path)), task, frame)
-    metrics = theirs["metrics"]
-    assert len(metrics) >= 3
-    for name, value in metrics.items():
-        mine = ours.metrics[f"{task}_{name.replace('@', '_at_')}"]
-        assert mine.value == pytest.approx(value["value"], abs=1e-12), name
-        assert [mine.lo, mine.hi] == pytest.approx(value["ci95"], abs=1e-9), name
-
-
-def random_lists(held: HoldOut, rng) -> tuple[list[list[str]], list[list[str]]]:
-    ids = held.catalogue.ids
-    plain, new = [], []
-    for history in held.histories:
-        plain.append(rng.permutation(ids)[:100].tolist())
-        new.append(rng.permutation(np.delete(ids, np.unique(history)))[: rng.integers(5, 100)].tolist())
-    return plain, new
-
-
-def write_prepared(folder: Path, data, train) -> None:
-    """The scorer's own layout, with our hold-out as its `test`."""
-    position = np.arange(data.n_plays) - data.offsets[data.user_of_play]
-    frame = pd.DataFrame(
-        {"user_id": data.users[data.user_of_play], "position": position, "track_id": data.catalogue.ids[data.items]}
-    )
-    seen = position < np.diff(train.offsets)[data.user_of_play]
-    frame[seen].to_parquet(folder / "train.parquet")
-    frame[seen].tail(1).to_parquet(folder / "valid.parquet")
-    frame[~seen].to_parquet(folder / "test.parquet")
-    pd.DataFrame({"track_id": np.sort(data.catalogue.ids)}).to_parquet(folder / "catalogue.parquet")
-    (folder / "meta.json").write_text(json.dumps({}))
 
 
 def test_compare_is_the_paired_difference(data):
