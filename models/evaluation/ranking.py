@@ -90,9 +90,10 @@ def find_hits(lists: np.ndarray, relevant: Relevant) -> Ranked:
     row, rank = (np.concatenate(x) for x in zip(*parts, strict=True)) if parts else np.zeros((2, 0), np.int64)
     item = lists[row, rank].astype(np.int64)
     pairs = row * relevant.n_items + item
-    if len(np.unique(pairs)) < len(pairs):
-        twice = np.flatnonzero(np.bincount(np.unique(pairs, return_inverse=True)[1]) > 1)[0]
-        track = int(np.unique(pairs)[twice] % relevant.n_items)
+    pairs.sort()
+    twice = pairs[1:][pairs[1:] == pairs[:-1]]
+    if len(twice):
+        track = int(twice[0] % relevant.n_items)
         raise ValueError(f"ranked lists: a list names track number {track} twice; a model must rank each track once")
     top = np.full((len(lists), K), -1, np.int32)
     top[:, : min(K, depth)] = lists[:, :K]

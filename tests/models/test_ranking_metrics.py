@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
-from models.evaluation.bootstrap import coverage_interval, mean_interval, paired_interval
-from models.evaluation.metrics import compare, evaluate
+from models.data import OF_PLAYS
+from models.evaluation.bootstrap import coverage_interval, draw_means, mean_interval, paired_interval, resample_weights
+from models.evaluation.metrics import compare, evaluate, evaluate_lists, ranked_lists
 from models.evaluation.ranking import DISCOUNT, diversity
 from models.evaluation.split import HoldOut, split
 from models.recommend.base import UNRANKED, top_k
@@ -130,3 +133,74 @@ def test_compare_is_the_paired_difference(data):
     train, held = split(data)
     popularity = evaluate(Popularity().fit(train), held)
     assert compare(popularity, popularity).value == 0
+
+
+def test_many_resamples_at_once_are_the_resamples_one_by_one(monkeypatch):
+    """Means and coverage of every draw, against the definition, whatever the size of the blocks."""
+    rng = np.random.default_rng(3)
+    columns, top = rng.random((70, 3)), rng.integers(-1, 40, (70, 10))
+    for block in (1, 70 * 7, 1 << 23):
+        monkeypatch.setattr("models.evaluation.bootstrap.BLOCK", block)
+        means, covered = draw_means(columns, top, 40, resamples=100)
+        for weights, mean, share in zip(resample_weights(70, 100), means, covered, strict=True):
+            np.testing.assert_allclose(mean, weights @ columns / 70)
+            listed = top[weights > 0]
+            assert share == len(np.unique(listed[listed >= 0])) / 40
+
+
+def test_lists_that_name_a_track_twice_are_refused(data):
+    held = hold_out(data, [["track-1"]], [["track-2"]])
+    with pytest.raises(ValueError, match="names track number .* twice"):
+        evaluate(Fixed([["track-2", "track-2"]], [["track-3"]]), held)
+
+
+def test_lists_may_be_judged_without_the_model(data):
+    train, held = split(data)
+    model = Popularity().fit(train)
+    lists = {task: ranked_lists(model, held, task) for task in ("next", "discover")}
+    assert evaluate_lists(lists, held, "popularity").metrics == evaluate(model, held).metrics
+    assert set(evaluate_lists({"next": lists["next"]}, held, "next only").users) == {"next"}
+    with pytest.raises(ValueError, match="task: 'nxt' is not known"):
+        evaluate_lists({"nxt": lists["next"]}, held, "x")
+    with pytest.raises(ValueError, match="3 lists for"):
+        evaluate_lists({"next": lists["next"][:3]}, held, "x")
+
+
+def test_popularity_lift_by_hand(data):
+    held = hold_out(data, [["track-1", "track-1", "track-2"], ["track-3"]], [["track-5"], ["track-6"]])
+    model = Fixed([["track-9"]] * 2, [["track-9", "track-10"], []])
+    listeners = dict(zip(data.catalogue.ids, data.listeners, strict=True))
+    expected = (listeners["track-9"] + listeners["track-10"]) / (listeners["track-1"] + listeners["track-2"])
+    got = evaluate(model, held).metrics["discover_popularity_lift_at_10"]
+    assert got.value == pytest.approx(expected), "the user with an empty list counts in neither mean"
+
+
+def test_popularity_recommends_what_is_more_popular_than_what_users_choose(data):
+    train, held = split(data)
+    assert evaluate(Popularity().fit(train), held).metrics["discover_popularity_lift_at_10"].lo > 1
+
+
+def test_metrics_of_a_user_by_hand(data):
+    held = hold_out(data, [["track-1"]], [["track-5", "track-6", "track-7"]])
+    row = [f"track-{i}" for i in (9, 5, 10, 11, 12, 13, 14, 15, 16, 17, 6)]
+    got = {name: m.value for name, m in evaluate(Fixed([row], [row]), held).metrics.items()}
+    assert got["discover_recall_at_10"] == pytest.approx(1 / 3)
+    assert got["discover_recall_at_100"] == pytest.approx(2 / 3)
+    assert got["discover_mrr_at_100"] == pytest.approx(1 / 2)
+    assert got["discover_ndcg_at_10"] == pytest.approx(DISCOUNT[1] / DISCOUNT[:3].sum())
+
+
+def test_order_of_users_in_the_lake_changes_no_interval(data):
+    """The hold-out puts users in the order of their ids."""
+    reverse = np.arange(data.n_users)[::-1]
+    other = replace(
+        data,
+        users=data.users[reverse],
+        offsets=np.concatenate([[0], np.cumsum(np.diff(data.offsets)[reverse])]),
+        **{
+            name: np.concatenate([getattr(data, name)[data.offsets[u] : data.offsets[u + 1]] for u in reverse])
+            for name in OF_PLAYS
+        },
+    )
+    found = [evaluate(Popularity().fit(train), held).metrics for train, held in (split(data), split(other))]
+    assert found[0] == found[1]
