@@ -24,7 +24,7 @@ from models.evaluation.bootstrap import (
     paired_interval,
     recentred,
 )
-from models.evaluation.ranking import DEPTH, K, Ranked, accuracy, diversity, find_hits, novelty
+from models.evaluation.ranking import DEPTH, K, Ranked, accuracy, diversity, find_hits, has_attributes, novelty
 from models.evaluation.split import HoldOut
 from models.recommend.base import Recommender
 
@@ -37,11 +37,12 @@ COVERAGE, LIFT = f"coverage_at_{K}", f"popularity_lift_at_{K}"
 class Evaluation:
     """How one model did on one hold-out.
 
-    metrics: name such as ``discover_ndcg_at_10`` -> value with 95 % interval; per_user: name -> float64, one value
-    for every user the task scores, the same users in the same order for every model on the same hold-out (coverage
-    and popularity lift are no means over users and are not there); seconds: what the model took to answer;
-    draws: name -> float64 [resamples], the metric in every resample, so that models can be compared in pairs;
-    ranked: task -> the hits and top lists; users: task -> object [S], ids of the users scored.
+    metrics: name such as ``discover_ndcg_at_10`` -> value with 95 % interval (no diversity where the catalogue knows
+    neither artists nor genres); per_user: name -> float64, one value for every user the task scores, the same users in
+    the same order for every model on the same hold-out (coverage and popularity lift are no means over users and are
+    not there); seconds: what the model took to answer; draws: name -> float64 [resamples], the metric in every
+    resample, so that models can be compared in pairs; ranked: task -> the hits and top lists; users: task -> object
+    [S], ids of the users scored.
     """
 
     model: str
@@ -82,7 +83,8 @@ def measure(task: str, ranked: Ranked, hold_out: HoldOut, resamples: int = RESAM
     if task == "next":
         return _summary(per_user, resamples)
     per_user[f"novelty_at_{K}"] = novelty(ranked.top, hold_out.listeners, hold_out.n_users)
-    per_user[f"diversity_at_{K}"] = diversity(ranked.top, hold_out.catalogue)
+    if has_attributes(hold_out.catalogue):
+        per_user[f"diversity_at_{K}"] = diversity(ranked.top, hold_out.catalogue)
     listed, history = hold_out.popularity.lift_terms(ranked)
     n_items = len(hold_out.catalogue)
     measured = _summary(per_user | {"_listed": listed, "_history": history}, resamples, ranked.top, n_items)

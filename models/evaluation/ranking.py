@@ -138,6 +138,11 @@ def novelty(top: np.ndarray, listeners: np.ndarray, n_users: int) -> np.ndarray:
     return information[top].sum(1) / np.maximum((top >= 0).sum(1), 1)
 
 
+def has_attributes(catalogue: Catalogue) -> bool:
+    """Whether any track's artist or genre is known, without which diversity has no meaning."""
+    return bool((catalogue.artist >= 0).any() or (catalogue.genre >= 0).any())
+
+
 def diversity(top: np.ndarray, catalogue: Catalogue) -> np.ndarray:
     """float64 [S]: mean distance over the pairs of each list (Ziegler et al. 2005); 0 is one artist and genre, 1 is
     all different.

@@ -76,9 +76,9 @@ def item_segments(hold_out: HoldOut, head: float = HEAD_SHARE) -> Segmentation:
     codes = np.where(listeners == 0, 2, np.where(listeners >= limit, 0, 1))
     n = np.bincount(codes, minlength=3)
     rules = (
-        f"{n[0]} tracks of {limit} listeners or more",
-        f"{n[1]} tracks of 1 to {limit - 1} listeners",
-        f"{n[2]} tracks without a training play",
+        f"{limit} listeners or more ({n[0]:,} of the tracks)",
+        f"1 to {limit - 1} listeners ({n[1]:,})",
+        f"no training play ({n[2]:,})",
     )
     return Segmentation(ITEM, ("head", "tail", "new"), rules, codes)
 
