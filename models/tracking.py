@@ -84,11 +84,16 @@ def log_model_run(
 
 def log_bytes(content: bytes, name: str) -> None:
     """Store bytes as a file of the active run."""
+    log_files({name: content})
+
+
+def log_files(files: Mapping[str, bytes], folder: str | None = None) -> None:
+    """Store files of the active run, below ``folder`` of its artefacts: what ``report.files`` makes, for one."""
     import tempfile
 
     import mlflow
 
-    with tempfile.TemporaryDirectory() as folder:
-        path = Path(folder) / name
-        path.write_bytes(content)
-        mlflow.log_artifact(str(path))
+    with tempfile.TemporaryDirectory() as temporary:
+        for name, content in files.items():
+            (Path(temporary) / name).write_bytes(content)
+        mlflow.log_artifacts(temporary, folder)

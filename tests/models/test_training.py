@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import pytest
 
+from models.evaluation import report
 from models.evaluation.bootstrap import Interval
 from models.evaluation.metrics import PRIMARY, evaluate
 from models.evaluation.split import split
@@ -18,6 +20,7 @@ from models.recommend.ease import Ease, EaseConfig
 from models.recommend.popularity import Popularity
 from models.registry import CHALLENGER, CHAMPION, EVALUATION, aliased_version, fetch
 from models.saved import SavedRecommender
+from models.tracking import log_files
 from models.train import TrainConfig, train_and_evaluate
 
 NAME = "soundlake-recommender"
@@ -77,6 +80,17 @@ def test_what_the_runs_hold(world):
     assert neural.data.params["dim"] == "16"
     assert [m.step for m in client.get_metric_history(neural.info.run_id, "epoch_loss")] == [1, 2]
     assert "learning_curve.png" in {a.path for a in client.list_artifacts(neural.info.run_id)}
+
+
+def test_a_report_is_stored_with_its_run(world):
+    import mlflow
+
+    uri, result, _ = world
+    with mlflow.start_run(run_id=result.run_id):
+        log_files(report.files(result.evaluations, result.hold_out.description), "report")
+    client = mlflow.MlflowClient(uri)
+    stored = {Path(a.path).name for a in client.list_artifacts(result.run_id, "report")}
+    assert {"report.html", "pairs.csv", "tradeoff.png", "comparison.csv"} <= stored
 
 
 def test_the_version_carries_its_card_tags_and_alias(world):
