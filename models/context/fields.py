@@ -109,6 +109,17 @@ class Categories:
         """Raw values of codes [n, F], None where unknown; encoding them gives the codes again."""
         return {name: [self._raw(name, code) for code in codes[:, i].tolist()] for i, name in enumerate(self.fields)}
 
+    def recode(self, codes: np.ndarray, theirs: Categories) -> np.ndarray:
+        """int32 [n, F]: codes [n, F'] of other categories as ours, by field and name; UNKNOWN where we lack one."""
+        if theirs == self:
+            return np.asarray(codes, np.int32)
+        out = self.unknown(len(codes))
+        for place, name in enumerate(self.fields):
+            if name in theirs.fields:
+                table = [self._codes[name].get(word, UNKNOWN) for word in theirs.names[name]] + [UNKNOWN]
+                out[:, place] = np.asarray(table)[codes[:, theirs.column(name)]]  # -1 is the last of the table
+        return out
+
     def _code(self, name: str, value) -> int:
         if value is None or value == "" or value == UNKNOWN and name != "temperature":
             return UNKNOWN

@@ -77,10 +77,11 @@ class Requests:
         return replace(self, exclude=self.histories if task == "discover" else None)
 
     def encode(self, tracks: Vocabulary, context_fields: Categories, profile_fields: Categories) -> Queries:
-        """As indices and codes of one model. The month, if it is not given, is that of ``now``."""
+        """As indices and codes of one model, in the fields that it looks at. The month, if it is not given, is that of
+        ``now``."""
         found = [tracks.lookup(history) for history in self.histories]
         known = [row >= 0 for row in found]
-        context = context_fields.encode(self.context, len(self))
+        context = context_fields.encode(_of(self.context, context_fields), len(self))
         now = None
         if self.now is not None:
             now = np.array([UNKNOWN if value is None else value for value in self.now], np.int64)
@@ -99,7 +100,7 @@ class Requests:
         return Queries(
             [row[keep] for row, keep in zip(found, known, strict=True)],
             context,
-            profile_fields.encode(self.profile, len(self)),
+            profile_fields.encode(_of(self.profile, profile_fields), len(self)),
             of_known("times", np.int64),
             of_known("skipped", np.int8),
             now,
@@ -137,6 +138,10 @@ class Queries:
     def of_context(self, name: str) -> np.ndarray:
         """int32 [B]: the codes of one field."""
         return self.context[:, self.context_fields.column(name)]
+
+
+def _of(values: Mapping[str, Sequence], fields: Categories) -> dict[str, Sequence]:
+    return {name: values[name] for name in fields.fields if name in values}
 
 
 def requests_of(data: ListeningData, users: Sequence[int] | None = None) -> Requests:
