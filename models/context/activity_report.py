@@ -53,10 +53,14 @@ class ActivityReport:
     precision: Interval
 
     def markdown(self) -> str:
-        lines = ["| model | plays heard in the session | log loss (nats) | accuracy | ECE |", "|---|---|---|---|---|"]
+        lines = [
+            "| model | heard in the session | judged plays | log loss (nats) | accuracy | ECE |",
+            "|---|---|---|---|---|---|",
+        ]
         for (model, part), rows in self.rows.groupby(["model", "slice"], sort=False):
-            cells = {r.metric: str(Interval(r.value, r.lo, r.hi)) for r in rows.itertuples()}
-            lines.append(f"| {model} | {part} | {' | '.join(cells.get(m, '') for m in (*METRICS, 'ece'))} |")
+            scores = {r.metric: str(Interval(r.value, r.lo, r.hi)) for r in rows.itertuples()}
+            cells = (model, part, f"{rows.plays.iloc[0]:,}", *(scores[metric] for metric in (*METRICS, "ece")))
+            lines.append(f"| {' | '.join(cells)} |")
         lines += [""] + [
             f"- activity - {name}: {metric} {interval:+}" for (name, metric), interval in self.differences.items()
         ]
