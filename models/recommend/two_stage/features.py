@@ -1,0 +1,141 @@
+"""What the ranker knows of a candidate: the sources' scores, how the listener's plays relate to it, what it is.
+
+Every feature of the plays is a weighted count: how much of the history, each play weighted in a certain way, was this
+track (its artist, its album). The ways are decays by age, single places, and "came after an earlier play of what is
+playing now", which is how listeners return to sequences of their own. A count is a sum over plays, so a feature's part
+in a score can be shared out to plays.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+import tensorflow as tf
+
+from models.recommend.two_stage.config import TwoStageConfig
+from models.recommend.two_stage.sources import Sources
+from models.recommend.two_stage.tables import ITEM_COLUMNS, Tables
+
+NEVER = 999.0  # an age beyond every history
+DECAYS = {"all": None, "50": 50.0, "10": 10.0, "3": 3.0}
+
+
+class Features(tf.Module):
+    """Turns histories and candidates into float32 [B, C, F]; ``names`` says what the F are."""
+
+    def __init__(self, tables: Tables, sources: Sources, config: TwoStageConfig):
+        super().__init__(name="features")
+        self.sources, self.length = sources, config.history
+        self.columns = tf.Variable(tables.columns, trainable=False, name="columns")
+        self.artist, self.album = (
+            tf.Variable(codes, trainable=False, name=name) for name, codes in (("artist", tables.artist), ("album", tables.album))
+        )  # fmt: skip
+        ages = np.arange(self.length)
+        self._decay = {n: np.ones(self.length, np.float32) if h is None else (0.5 ** (ages / h)).astype(np.float32)
+                       for n, h in DECAYS.items()}  # fmt: skip
+        self.names: tuple[str, ...] = ()
+
+    def __call__(self, history: tf.Tensor, candidates: tf.Tensor, joined: tf.Tensor, scores: dict[str, tf.Tensor]):
+        """history: int32 [B, L] newest first; candidates: int32 [B, C]; joined: float32 [B, C]; scores: by source."""
+        shape = tf.shape(candidates)
+        rows = tf.maximum(candidates, 0)
+        out = {"joined": joined, "joined_place": tf.broadcast_to(tf.range(shape[1], dtype=tf.float32)[None], shape)}
+        for name, score in scores.items():
+            own = tf.gather(score, rows, batch_dims=1)
+            out[name] = own
+            out[f"{name}_of_best"] = own / (tf.reduce_max(score, 1, keepdims=True) + 1e-9)
+        out |= self._of_plays(history, candidates, rows)
+        known = tf.gather(self.columns, rows)
+        out |= {name: known[:, :, at] for at, name in enumerate(ITEM_COLUMNS)}
+        current = tf.gather(self.columns, tf.maximum(history[:, 0], 0))
+        listener = self._of_listener(history) | {f"current_{n}": current[:, i] for i, n in enumerate(ITEM_COLUMNS[:4])}
+        out |= {name: tf.broadcast_to(value[:, None], shape) for name, value in listener.items()}
+        self.names = tuple(out)
+        return tf.stack(list(out.values()), -1)
+
+    def attribute(self, codes: tf.Variable, tracks: tf.Tensor, missing: int) -> tf.Tensor:
+        """The artist or album of tracks; ``missing`` where the track or its attribute is unknown."""
+        found = tf.where(tracks >= 0, tf.gather(codes, tf.maximum(tracks, 0)), -1)
+        return tf.where(found >= 0, found, missing)
+
+    def ways(self, history: tf.Tensor) -> dict[str, dict[str, tf.Tensor]]:
+        """attribute -> way of weighting -> float32 [B, L], the weight of each play."""
+        played = tf.cast(history >= 0, tf.float32)
+        artist = self.attribute(self.artist, history, -1)
+        album = self.attribute(self.album, history, -1)
+        common = {name: played * decay for name, decay in self._decay.items()}
+        for place in range(3):
+            common[f"last_{place}"] = played * tf.one_hot(place, self.length)
+        once = _follows(history, 1)
+        twice = once & (_older(history, 2) == history[:, 1:2])
+        thrice = twice & (_older(history, 3) == history[:, 2:3])
+        soon = tf.reduce_any(tf.stack([_follows(history, d) for d in range(1, 6)]), 0)
+        before = tf.concat([tf.zeros_like(once[:, :1]), history[:, :-1] == history[:, :1]], 1)
+        before &= tf.range(self.length)[None] > 1
+
+        def weight(mask):
+            return tf.cast(mask, tf.float32) * played
+
+        after, soon_after = weight(once), weight(soon)
+        track = {
+            "after": after,
+            "after_lately": after * self._decay["50"],
+            "after_two": weight(twice),
+            "after_three": weight(thrice),
+            "soon_after": soon_after,
+            "before": weight(before),
+        }
+        same = tf.reduce_any(tf.stack([_follows(artist, d) for d in range(1, 4)]), 0)
+        own = {"after_artist": weight(_follows(artist, 1)), "soon_after_artist": weight(same)}
+        return {
+            "track": common | track,
+            "artist": common | own | {"after": after, "soon_after": soon_after},
+            "album": common | {"after_album": weight(_follows(album, 1)), "after": after},
+        }
+
+    def _of_plays(self, history: tf.Tensor, candidates: tf.Tensor, rows: tf.Tensor) -> dict[str, tf.Tensor]:
+        ways = self.ways(history)
+        pairs = {
+            "track": (history, candidates),
+            "artist": (self.attribute(self.artist, history, -1), self.attribute(self.artist, candidates, -2)),
+            "album": (self.attribute(self.album, history, -1), self.attribute(self.album, candidates, -2)),
+        }
+        ages = tf.range(self.length, dtype=tf.float32)[None, None]
+        out = {}
+        for what, (plays, wanted) in pairs.items():
+            equal = tf.cast(wanted[:, :, None] == plays[:, None, :], tf.float32)
+            counts = tf.matmul(equal, tf.stack(list(ways[what].values()), -1))
+            out |= {f"{what}_{way}": counts[:, :, at] for at, way in enumerate(ways[what])}
+            out[f"{what}_age"] = tf.reduce_min(tf.where(equal > 0, ages, NEVER), -1)
+            if what == "track":
+                after = ways[what]["after"][:, None] * equal
+                out["track_after_age"] = tf.reduce_min(tf.where(after > 0, ages, NEVER), -1)
+                out["track_first_age"] = tf.reduce_max(tf.where(equal > 0, ages, -1.0), -1)
+        return out
+
+    def _of_listener(self, history: tf.Tensor) -> dict[str, tf.Tensor]:
+        """float32 [B] each: how much they repeat tracks and stay with artists and albums, now and at all."""
+        played = tf.cast(history >= 0, tf.float32)
+        order = tf.range(self.length)
+        again = tf.reduce_any((history[:, :, None] == history[:, None, :]) & (order[None] > order[:, None]), -1)
+        habits = {"repeats": tf.cast(again, tf.float32) * played}
+        for name, codes in (("artist", self.artist), ("album", self.album)):
+            of_play = self.attribute(codes, history, -1)
+            stays = (_older(of_play, 1) == of_play) & (of_play >= 0)
+            habits[f"stays_with_{name}"] = tf.cast(stays, tf.float32) * played
+        out = {"plays": tf.reduce_sum(played, 1)}
+        for name, habit in habits.items():
+            for way in ("all", "10", "3"):
+                weight = played * self._decay[way]
+                out[f"{name}_{way}"] = tf.reduce_sum(habit * weight, 1) / (tf.reduce_sum(weight, 1) + 0.1)
+        out["artist_run"] = tf.reduce_sum(tf.math.cumprod(habits["stays_with_artist"], 1), 1)
+        return out
+
+
+def _older(values: tf.Tensor, distance: int) -> tf.Tensor:
+    """The value ``distance`` plays before each play, -3 past the end of the history."""
+    return tf.pad(values[:, distance:], [[0, 0], [0, distance]], constant_values=-3)
+
+
+def _follows(values: tf.Tensor, distance: int) -> tf.Tensor:
+    """bool [B, L]: ``distance`` plays before this one was what is playing now."""
+    return (_older(values, distance) == values[:, :1]) & (values[:, :1] >= 0)
