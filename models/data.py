@@ -50,6 +50,11 @@ class Catalogue:
     def vocabulary(self) -> Vocabulary:
         return Vocabulary(self.ids)
 
+    def in_order(self, order: np.ndarray) -> Catalogue:
+        """The same tracks with track ``order[i]`` in row i."""
+        rows = {name: getattr(self, name)[order] for name in ("ids", "artist", "album", "genre", "acoustic")}
+        return replace(self, **rows)
+
     @classmethod
     def from_batches(cls, batches: Iterable[pa.RecordBatch]) -> Catalogue:
         """Read track rows; columns other than ``track_id`` may be missing or null."""
@@ -169,6 +174,12 @@ class ListeningData:
         arrays = {name: getattr(self, name) for name in OF_PLAYS}
         kept = {name: None if values is None else values[mask] for name, values in arrays.items()}
         return replace(self, offsets=offsets, **kept)
+
+    def in_order(self, order: np.ndarray) -> ListeningData:
+        """The same plays over the catalogue in another order."""
+        place = np.empty(len(order), np.int32)
+        place[order] = np.arange(len(order), dtype=np.int32)
+        return replace(self, catalogue=self.catalogue.in_order(order), items=place[self.items])
 
     @classmethod
     def from_batches(

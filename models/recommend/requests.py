@@ -104,6 +104,7 @@ class Requests:
             of_known("times", np.int64),
             of_known("skipped", np.int8),
             now,
+            None if self.exclude is None else [tracks.known(row) for row in self.exclude],
             context_fields,
         )
 
@@ -114,7 +115,8 @@ class Queries:
 
     histories: B arrays of track indices, oldest first; context: int32 [B, F], codes in the order of
     ``models.context.FIELDS``, -1 unknown; profile: int32 [B, P] of ``PROFILE_FIELDS``; times: int64 ms and skipped:
-    int8 (-1 unknown) beside each play, None where not told; now: int64 [B] ms, -1 unknown, or None.
+    int8 (-1 unknown) beside each play, None where not told; now: int64 [B] ms, -1 unknown, or None;
+    exclude: B arrays of the track indices never to return, or None.
     """
 
     histories: list[np.ndarray]
@@ -123,6 +125,7 @@ class Queries:
     times: list[np.ndarray] | None = None
     skipped: list[np.ndarray] | None = None
     now: np.ndarray | None = None
+    exclude: list[np.ndarray] | None = None
     context_fields: Categories = field(default_factory=lambda: Categories.of(FIELDS), repr=False)
 
     def __len__(self) -> int:

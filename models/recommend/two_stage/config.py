@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from typing import NamedTuple
+
+from models.recommend.two_stage.lambdamart import LambdaMartConfig
 
 
 class Source(NamedTuple):
@@ -44,8 +46,15 @@ SOURCES = (
 class TwoStageConfig:
     """Defaults were chosen on the validation tail of real listening (28 k tracks, 3 k users), never on its test part.
 
-    history: latest plays looked at. neighbours: kept of each track in each table. per_source: best tracks that a source
-    gives; candidates: how many of their union, by reciprocal rank, are ranked.
+    history: latest plays looked at. neighbours: kept of each track in each table; pair_neighbours: of each pair.
+    occurrences: plays of a track whose surroundings are kept, ``before`` plays before and ``after`` after each.
+    shrinkage: listeners in common that make half of a similarity believed. per_source: best tracks that a source gives;
+    candidates: how many of their union are ranked; rank_offset: the larger, the less the first places of a source
+    outweigh the later ones.
+    cuts: shares of the plays before which tables are counted for examples from after it; moments: at most so many of
+    each task and cut. ahead: what counts as found by "discover", in plays after the moment as a share of those before.
+    hard_negatives, easy_negatives: wrong candidates of a moment that are learned from, the best and some of the rest.
+    popularity_penalty: taken off a new track's score for each unit of log(1 + listeners).
     """
 
     history: int = 256
@@ -59,11 +68,24 @@ class TwoStageConfig:
     candidates: int = 256
     sources: tuple[Source, ...] = SOURCES
     rank_offset: float = 10.0
-    next_cuts: tuple[float, ...] = (0.76, 0.88)
-    discover_cut: float = 0.8
+    cuts: tuple[float, ...] = (0.76, 0.88)
     moments: int = 40_000
     ahead: float = 0.2
     hard_negatives: int = 20
     easy_negatives: int = 40
+    popularity_penalty: float = 0.0
     batch_size: int = 64
     seed: int = 0
+    next_ranker: LambdaMartConfig = field(default_factory=LambdaMartConfig)
+    discover_ranker: LambdaMartConfig = field(default_factory=lambda: LambdaMartConfig(pairs=20))
+
+    def __post_init__(self) -> None:
+        for name in ("history", "neighbours", "occurrences", "before", "after", "per_source", "candidates", "moments"):
+            if getattr(self, name) < 1:
+                raise ValueError(f"TwoStageConfig.{name}: {getattr(self, name)} must be at least 1")
+        if not self.cuts or not all(0 < cut < 1 for cut in self.cuts):
+            raise ValueError(f"TwoStageConfig.cuts: {self.cuts} must be shares between 0 and 1, at least one")
+
+    def params(self) -> dict[str, object]:
+        """As logged with a run."""
+        return asdict(self)

@@ -26,20 +26,19 @@ class Features(tf.Module):
         super().__init__(name="features")
         self.sources, self.length = sources, config.history
         self.columns = tf.Variable(tables.columns, trainable=False, name="columns")
-        self.artist, self.album = (
-            tf.Variable(codes, trainable=False, name=name) for name, codes in (("artist", tables.artist), ("album", tables.album))
-        )  # fmt: skip
+        self.artist = tf.Variable(tables.artist, trainable=False, name="artist")
+        self.album = tf.Variable(tables.album, trainable=False, name="album")
         ages = np.arange(self.length)
         self._decay = {n: np.ones(self.length, np.float32) if h is None else (0.5 ** (ages / h)).astype(np.float32)
                        for n, h in DECAYS.items()}  # fmt: skip
         self.names: tuple[str, ...] = ()
 
     def __call__(self, history: tf.Tensor, candidates: tf.Tensor, joined: tf.Tensor, scores: dict[str, tf.Tensor]):
-        """history: int32 [B, L] newest first; candidates: int32 [B, C]; joined: float32 [B, C]; scores: by source."""
+        """history: int32 [B, L] newest first; candidates: int32 [B, C]; joined, scores: float32 [B, I], by source."""
         shape = tf.shape(candidates)
         rows = tf.maximum(candidates, 0)
-        out = {"joined": joined, "joined_place": tf.broadcast_to(tf.range(shape[1], dtype=tf.float32)[None], shape)}
-        for name, score in scores.items():
+        out = {}
+        for name, score in ({"joined": joined} | scores).items():
             own = tf.gather(score, rows, batch_dims=1)
             out[name] = own
             out[f"{name}_of_best"] = own / (tf.reduce_max(score, 1, keepdims=True) + 1e-9)
@@ -47,7 +46,7 @@ class Features(tf.Module):
         known = tf.gather(self.columns, rows)
         out |= {name: known[:, :, at] for at, name in enumerate(ITEM_COLUMNS)}
         current = tf.gather(self.columns, tf.maximum(history[:, 0], 0))
-        listener = self._of_listener(history) | {f"current_{n}": current[:, i] for i, n in enumerate(ITEM_COLUMNS[:4])}
+        listener = self._of_listener(history) | {f"current_{n}": current[:, i] for i, n in enumerate(ITEM_COLUMNS)}
         out |= {name: tf.broadcast_to(value[:, None], shape) for name, value in listener.items()}
         self.names = tuple(out)
         return tf.stack(list(out.values()), -1)
@@ -76,6 +75,8 @@ class Features(tf.Module):
             return tf.cast(mask, tf.float32) * played
 
         after, soon_after = weight(once), weight(soon)
+        opened = weight((_older(artist, 1) != artist) & (artist >= 0))  # began a run of its artist
+        switched = opened * weight(_follows(artist, 1))
         track = {
             "after": after,
             "after_lately": after * self._decay["50"],
@@ -83,9 +84,18 @@ class Features(tf.Module):
             "after_three": weight(thrice),
             "soon_after": soon_after,
             "before": weight(before),
+            "opened": opened,
+            "opened_lately": opened * self._decay["50"],
+            "switched_to": switched,
         }
         same = tf.reduce_any(tf.stack([_follows(artist, d) for d in range(1, 4)]), 0)
-        own = {"after_artist": weight(_follows(artist, 1)), "soon_after_artist": weight(same)}
+        own = {
+            "after_artist": weight(_follows(artist, 1)),
+            "soon_after_artist": weight(same),
+            "opened": opened,
+            "opened_lately": opened * self._decay["50"],
+            "switched_to": switched,
+        }
         return {
             "track": common | track,
             "artist": common | own | {"after": after, "soon_after": soon_after},

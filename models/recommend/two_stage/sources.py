@@ -14,9 +14,6 @@ from models.recommend.memory import scattered
 from models.recommend.two_stage.config import TwoStageConfig
 from models.recommend.two_stage.tables import Neighbours, Tables
 
-OWN = ("own", "own_successor")
-"""Sources that know tracks of the history alone: of no use where it is excluded."""
-
 
 class NeighbourSum(tf.Module):
     """A table of neighbours in TensorFlow: variables, since a graph definition must stay under 2 GB."""
@@ -56,12 +53,14 @@ class Sources(tf.Module):
         """In the order of the scores."""
         return (
             [s.name for s in self.config.sources]
-            + ["pair", "matched", "matched_soon", "artist_own", "artist_near", *OWN]
+            + ["pair", "matched", "matched_soon", "artist_own", "artist_near", "own", "own_successor"]
             + [n.name for n in self.neural]
         )
 
-    def retrieving(self, discover: bool) -> list[str]:
-        silent = {s.name for s in self.config.sources if not s.retrieves} | (set(OWN) if discover else set())
+    @property
+    def retrieving(self) -> list[str]:
+        """Those whose best tracks become candidates."""
+        silent = {s.name for s in self.config.sources if not s.retrieves}
         return [name for name in self.names() if name not in silent]
 
     def decay(self, half_life: float) -> tf.Tensor:
@@ -119,18 +118,19 @@ class Sources(tf.Module):
             "artist_near": tf.gather(near, of_track, axis=1) * self.share,
         }
 
-    def candidates(self, scores: dict[str, tf.Tensor], exclude: tf.Tensor, discover: bool):
-        """-> (tracks int32 [B, C], -1 where there are no more; their joined rank score float32 [B, C]).
-
-        exclude: int32 [B, M], -1 for none.
-        """
+    def joined(self, scores: dict[str, tf.Tensor], exclude: tf.Tensor) -> tf.Tensor:
+        """float32 [B, I]: the sources' lists as one; 0 for what none lists and ``exclude`` (int32 [B, M])."""
         n = min(self.config.per_source, self.n_tracks)
         value = 1.0 / (self.config.rank_offset + np.arange(n, dtype=np.float32))
-        joined = tf.zeros_like(scores["own"])
-        for name in self.retrieving(discover):
-            best, tracks = tf.math.top_k(scores[name], n)
-            joined += scattered(tracks, tf.where(best > 0, value, 0.0), self.n_tracks)
         excluded = scattered(exclude, tf.ones_like(exclude, tf.float32), self.n_tracks)
-        joined = tf.where(excluded > 0, 0.0, joined)
+        allowed = tf.cast(excluded == 0, tf.float32)
+        out = tf.zeros_like(allowed)
+        for name in self.retrieving:
+            best, tracks = tf.math.top_k(scores[name] * allowed, n)
+            out += scattered(tracks, tf.where(best > 0, value, 0.0), self.n_tracks)
+        return out
+
+    def candidates(self, joined: tf.Tensor) -> tf.Tensor:
+        """int32 [B, C]: the tracks to rank, -1 where there are no more."""
         best, tracks = tf.math.top_k(joined, min(self.config.candidates, self.n_tracks))
-        return tf.where(best > 0, tracks, -1), best
+        return tf.where(best > 0, tracks, -1)

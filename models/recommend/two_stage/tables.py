@@ -24,7 +24,7 @@ WINDOWS = {  # name -> first and last distance, decay, worth of the other order
     "transitions": (1, 10, 0.8, 0.5),
 }
 ITEM_COLUMNS = ("log_plays", "log_listeners", "plays_per_listener", "artist_log_listeners", "share_of_artist",
-                "artist_log_tracks", "place_in_artist", "continues_artist")  # fmt: skip
+                "artist_log_tracks", "place_in_artist", "continues_artist", "leads_on")  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -156,7 +156,7 @@ def pair_successors(data: ListeningData, n: int) -> tuple[np.ndarray, Neighbours
 
 
 def co_listened(data: ListeningData, config: TwoStageConfig, block: int = 2000) -> Neighbours:
-    """Cosine of the tracks' listeners, shrunk by n / (n + shrinkage) where n listeners heard both (Bell & Koren 2007)."""
+    """Cosine of the tracks' listeners, shrunk by n / (n + shrinkage) for n who heard both (Bell & Koren 2007)."""
     matrix = user_item_matrix(data)
     by_track = matrix.T.tocsr()
     scale = 1.0 / np.sqrt(np.maximum(data.listeners, 1))
@@ -198,7 +198,8 @@ def item_columns(data: ListeningData) -> np.ndarray:
     user, played = data.user_of_play, code[data.items]
     goes_on = (user[1:] == user[:-1]) & (played[1:] == played[:-1]) & (played[1:] < n)
     continued = np.bincount(data.items[1:][goes_on], minlength=len(code))
+    led_on = np.bincount(data.items[:-1][goes_on], minlength=len(code))
     columns = [np.log1p(data.plays), np.log1p(listeners), data.plays / np.maximum(listeners, 1),
                np.log1p(of_artist[code]), listeners / np.maximum(of_artist[code], 1), np.log1p(tracks[code]), place,
-               (continued + 1) / (data.plays + 3)]  # fmt: skip
+               (continued + 1) / (data.plays + 3), (led_on + 1) / (data.plays + 3)]  # fmt: skip
     return np.stack(columns, 1).astype(np.float32)

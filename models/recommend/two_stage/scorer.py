@@ -1,0 +1,107 @@
+"""A trained two-stage recommender as one TensorFlow module: histories in, scores of the whole catalogue out."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import tensorflow as tf
+
+from models.recommend.base import UNRANKED
+from models.recommend.two_stage.config import TwoStageConfig
+from models.recommend.two_stage.features import Features
+from models.recommend.two_stage.sources import Sources
+from models.recommend.two_stage.tables import Tables
+
+
+class FirstStage(tf.Module):
+    """Candidates and their features. Histories are int32 [B, L], newest first, -1 after the last play."""
+
+    def __init__(self, tables: Tables, config: TwoStageConfig, neural=()):
+        super().__init__(name="first_stage")
+        self.sources = Sources(tables, config, neural)
+        self.features = Features(tables, self.sources, config)
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """Of the features; known once the module was called."""
+        return self.features.names
+
+    def __call__(self, history: tf.Tensor, exclude: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+        """-> candidates int32 [B, C], -1 where there are no more; features float32 [B, C, F]."""
+        scores, joined = self.scores(history, exclude)
+        candidates = self.sources.candidates(joined)
+        return candidates, self.features(history, candidates, joined, scores)
+
+    def of(self, history: tf.Tensor, exclude: tf.Tensor, candidates: tf.Tensor) -> tf.Tensor:
+        """float32 [B, C, F] of given candidates."""
+        scores, joined = self.scores(history, exclude)
+        return self.features(history, candidates, joined, scores)
+
+    def scores(self, history: tf.Tensor, exclude: tf.Tensor) -> tuple[dict[str, tf.Tensor], tf.Tensor]:
+        scores = self.sources.scores(history)
+        return scores, self.sources.joined(scores, exclude)
+
+
+class TwoStageScorer(tf.Module):
+    """Histories here are int32 [B, L], oldest first, -1 where there is no play, as the exported signatures have them.
+
+    A request that excludes the current track wants what is new to the listener and is ranked for "discover";
+    every other one for "next".
+    """
+
+    def __init__(self, stage: FirstStage, rankers: Mapping[str, tf.Module], listeners, config: TwoStageConfig):
+        super().__init__(name="two_stage")
+        self.stage, self.rankers, self.config = stage, dict(rankers), config
+        popular = config.popularity_penalty * tf.math.log1p(tf.cast(listeners, tf.float32))
+        self.penalty = tf.Variable(popular, trainable=False, name="penalty")
+
+    def ranked(self, history: tf.Tensor, hours: tf.Tensor, devices: tf.Tensor, exclude: tf.Tensor) -> tf.Tensor:
+        """float32 [B, I]: scores of the candidates, ``UNRANKED`` for all others."""
+        plays = newest_first(history, self.config.history)
+        candidates, features = self.stage(plays, exclude)
+        values = self._rank(features, candidates, discovers(plays, exclude))
+        listed = candidates >= 0
+        row = tf.broadcast_to(tf.range(tf.shape(candidates)[0])[:, None], tf.shape(candidates))
+        cells = tf.boolean_mask(tf.stack([row, candidates], -1), listed)
+        shape = [tf.shape(candidates)[0], self.stage.sources.n_tracks]
+        return tf.tensor_scatter_nd_update(tf.fill(shape, UNRANKED), cells, tf.boolean_mask(values, listed))
+
+    def candidate_scores(
+        self, history: tf.Tensor, hours: tf.Tensor, devices: tf.Tensor, candidates: tf.Tensor
+    ) -> tf.Tensor:
+        """float32 [B, C] for candidates int32 [B, C], ``UNRANKED`` for -1 (unknown): as "next" ranks them."""
+        plays = newest_first(history, self.config.history)
+        features = self.stage.of(plays, plays[:, :0], candidates)
+        values = self._rank(features, candidates, tf.zeros([tf.shape(plays)[0]], tf.bool))
+        return tf.where(candidates >= 0, values, UNRANKED)
+
+    def _rank(self, features: tf.Tensor, candidates: tf.Tensor, discover: tf.Tensor) -> tf.Tensor:
+        shape = tf.shape(features)
+        rows = tf.reshape(features, [-1, features.shape[-1]])
+
+        def by(task: str):
+            return tf.reshape(self.rankers[task](rows), shape[:2])
+
+        def nothing():
+            return tf.zeros(shape[:2])
+
+        coming = tf.cond(tf.reduce_all(discover), nothing, lambda: by("next"))
+        new = tf.cond(tf.reduce_any(discover), lambda: by("discover"), nothing)
+        new -= tf.gather(self.penalty, tf.maximum(candidates, 0))
+        return tf.where(discover[:, None], new, coming)
+
+
+def newest_first(history: tf.Tensor, length: int) -> tf.Tensor:
+    """int32 [B, length]: the latest plays, newest first, without the gaps of ``history`` (oldest first)."""
+    n = tf.shape(history)[1]
+    place = tf.where(history >= 0, tf.range(n)[None], -1)
+    order = tf.argsort(place, 1, direction="DESCENDING", stable=True)[:, :length]
+    plays = tf.gather(history, order, batch_dims=1)
+    return tf.ensure_shape(
+        tf.pad(plays, [[0, 0], [0, length - tf.shape(plays)[1]]], constant_values=-1), [None, length]
+    )
+
+
+def discovers(plays: tf.Tensor, exclude: tf.Tensor) -> tf.Tensor:
+    """bool [B]: the current track is among the excluded ones."""
+    return tf.reduce_any((exclude == plays[:, :1]) & (exclude >= 0), 1)

@@ -1,0 +1,135 @@
+"""The two-stage recommender: many candidate sources, one learned order (after Covington et al. 2016)."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from models.data import UNKNOWN, ListeningData
+from models.recommend.base import UNRANKED, CatalogueRecommender, Progress, Queries
+from models.recommend.two_stage.config import TwoStageConfig
+from models.recommend.two_stage.examples import (
+    RankingExamples,
+    before,
+    discover_moments,
+    examples,
+    next_moments,
+)
+from models.recommend.two_stage.lambdamart import LambdaMartConfig, fit_lambdamart
+from models.recommend.two_stage.tables import Tables
+from models.vocabulary import tie_order
+
+if TYPE_CHECKING:
+    from pyspark.sql import SparkSession
+
+NeuralSource = Callable[[ListeningData], object]
+"""Fits a model and returns its ``tf.Module``: ``name``, and (history int32 [B, L] newest first) -> float32 [B, I]."""
+
+
+class TwoStage(CatalogueRecommender):
+    """Counts who follows whom, gathers candidates from all counts and learns by LambdaMART how to order them.
+
+    One ranker learns the very next play, one the tracks new to the listener; a request that excludes the current track
+    is ranked by the second. ``spark``: the session that trains the trees (in this process without one). ``neural``:
+    further sources, each fit anew on the plays before every cut.
+    """
+
+    name = "two_stage"
+    batch_size = 64
+
+    def __init__(
+        self,
+        config: TwoStageConfig | None = None,
+        spark: SparkSession | None = None,
+        neural: Sequence[NeuralSource] = (),
+    ):
+        super().__init__()
+        self.config, self._spark, self._neural = config or TwoStageConfig(), spark, tuple(neural)
+
+    def fit(self, data: ListeningData, progress: Progress | None = None) -> TwoStage:
+        """``progress`` gets ``epoch`` (the step, from 1), ``seconds`` and what the step counted."""
+        from models.recommend.two_stage.scorer import TwoStageScorer
+        from models.recommend.two_stage.trees import Trees
+
+        data = data.in_order(np.argsort(tie_order(data.catalogue.ids)))
+        self._learn(data)
+        started, steps = time.monotonic(), 0
+
+        def told(**values: float) -> None:
+            nonlocal steps
+            steps += 1
+            if progress is not None:
+                progress({"epoch": steps, "seconds": time.monotonic() - started, **values})
+
+        learned = self._examples(data, told)
+        rankers = {}
+        for task, settings in (("next", self.config.next_ranker), ("discover", self.config.discover_ranker)):
+            seeded = replace(settings, seed=settings.seed + self.config.seed)
+            rankers[task] = Trees.of(self._booster(learned[task], seeded))
+            told(rows=len(learned[task]))
+        self.scorer = TwoStageScorer(self._stage(data), rankers, data.listeners, self.config)
+        self._scores = _traced(self.scorer)
+        told()
+        return self
+
+    def _booster(self, learned: RankingExamples, settings: LambdaMartConfig) -> bytes:
+        return fit_lambdamart(learned, settings, self._spark)
+
+    def _examples(self, data: ListeningData, told) -> dict[str, RankingExamples]:
+        config, rng = self.config, np.random.default_rng(self.config.seed)
+        ends = [*config.cuts[1:], 1.0]
+        parts: dict[str, list[RankingExamples]] = {"next": [], "discover": []}
+        for cut, end in zip(config.cuts, ends, strict=True):
+            first_stage = _first_stage(self._stage(data.keep(before(data, cut))), config)
+            asked = {
+                "next": next_moments(data, cut, end, config.moments, rng),
+                "discover": discover_moments(data, cut, config.moments, rng),
+            }
+            for task, moments in asked.items():
+                parts[task].append(examples(data, moments, first_stage[task], config, rng))
+            told(cut=cut, moments=sum(len(m.plays) for m in asked.values()))
+        return {task: RankingExamples.joined(found) for task, found in parts.items()}
+
+    def _stage(self, data: ListeningData):
+        from models.recommend.two_stage.scorer import FirstStage
+
+        neural = [fit(data) for fit in self._neural]
+        return FirstStage(Tables.count(data, self.config), self.config, neural)
+
+    def scores(self, queries: Queries) -> np.ndarray:
+        """float [B, I]: the candidates' scores, NaN for all other tracks."""
+        history = padded([plays[-self.config.history :] for plays in queries.histories])
+        exclude = padded(queries.exclude or [[]] * len(queries))
+        hours, devices = (queries.of_context(name) for name in ("hour", "device"))
+        scores = self._scores(history, hours, devices, exclude).numpy()
+        return np.where(scores > UNRANKED, scores, np.nan)
+
+
+def _first_stage(stage, config: TwoStageConfig) -> dict[str, Callable]:
+    """task -> history -> (candidates, features), traced once."""
+    import tensorflow as tf
+
+    histories = tf.TensorSpec([None, config.history], tf.int32)
+    return {
+        "next": tf.function(lambda history: stage(history, history[:, :0]), input_signature=[histories]),
+        "discover": tf.function(lambda history: stage(history, history), input_signature=[histories]),
+    }
+
+
+def _traced(scorer):
+    import tensorflow as tf
+
+    indices, vector = tf.TensorSpec([None, None], tf.int32), tf.TensorSpec([None], tf.int32)
+    return tf.function(scorer.ranked, input_signature=[indices, vector, vector, indices])
+
+
+def padded(rows: Sequence[np.ndarray]) -> np.ndarray:
+    """int32 [B, longest], -1 where a row is shorter."""
+    out = np.full((len(rows), max((len(row) for row in rows), default=0)), UNKNOWN, np.int32)
+    for to, row in zip(out, rows, strict=True):
+        to[: len(row)] = row
+    return out
