@@ -1,4 +1,4 @@
-"""A trained two-tower model as a TensorFlow SavedModel that takes and returns raw track ids.
+"""A trained recommender as a TensorFlow SavedModel that takes and returns raw track ids.
 
 Signatures ``recommend`` (also the default), ``score`` and ``explain``; see :class:`RecommenderModule`. A version is
 written to a sibling and renamed, so that a model server polling the folder never sees half of one.
@@ -14,7 +14,7 @@ import numpy as np
 import tensorflow as tf
 
 from models.recommend.base import UNRANKED, Requests
-from models.recommend.two_tower import TwoTower
+from models.recommend.base import CatalogueRecommender
 from models.vocabulary import tie_order
 
 STRINGS, WORDS = tf.TensorSpec([None, None], tf.string), tf.TensorSpec([None], tf.string)
@@ -36,26 +36,21 @@ class RecommenderModule(tf.Module):
     an order that follows neither id nor popularity.
     """
 
-    def __init__(self, model: TwoTower, folder: Path):
+    def __init__(self, model: CatalogueRecommender, folder: Path):
         super().__init__(name="soundlake_recommender")
         order = np.argsort(tie_order(model.catalogue.ids))
-        self.scorer = model.scorer.reordered(order)
+        in_order = bool((order == np.arange(len(order))).all())
+        self.scorer = model.scorer if in_order else model.scorer.reordered(order)
         self._indices, self._names = _string_table(folder / "tracks.txt", model.catalogue.ids[order].tolist())
-        self._devices, _ = _string_table(folder / "devices.txt", list(model.device_names))
-        signatures = {"history": STRINGS, **CONTEXT}
-        self.recommend = _signature(
-            self._recommend, {**signatures, "exclude": STRINGS, "k": tf.TensorSpec([], tf.int32)}
-        )
+        self._devices, _ = _string_table(folder / "devices.txt", list(model.context_fields.names["device"]))
+        signatures = {"history": STRINGS, **CONTEXT, "exclude": STRINGS}
+        self.recommend = _signature(self._recommend, {**signatures, "k": tf.TensorSpec([], tf.int32)})
         self.score = _signature(self._score, {**signatures, "candidates": STRINGS})
         self.explain = _signature(self._explain, {**signatures, "candidates": STRINGS})
 
     def _recommend(self, history, hour, device, exclude, k):
         """track_ids string [B, k], scores float32 [B, k], best first; "" and -1e9 where the catalogue has no more."""
-        scores = self.scorer.logits(self._tracks(history), hour, self._device(device))
-        columns = self._tracks(exclude)
-        row = tf.broadcast_to(tf.range(tf.shape(columns)[0])[:, None], tf.shape(columns))
-        cells = tf.boolean_mask(tf.stack([row, columns], -1), columns >= 0)
-        scores = tf.tensor_scatter_nd_update(scores, cells, tf.fill([tf.shape(cells)[0]], tf.constant(UNRANKED)))
+        scores = self.scorer.ranked(*self._asked(history, hour, device, exclude))
         best, rows = tf.math.top_k(scores, tf.minimum(k, tf.shape(scores)[1]))
         ids = tf.where(best > UNRANKED, self._names.lookup(tf.cast(rows, tf.int64)), "")
         missing = [[0, 0], [0, k - tf.shape(best)[1]]]
@@ -64,18 +59,21 @@ class RecommenderModule(tf.Module):
             "scores": tf.pad(best, missing, constant_values=UNRANKED),
         }
 
-    def _score(self, history, hour, device, candidates):
+    def _score(self, history, hour, device, exclude, candidates):
         """scores float32 [B, C]; -1e9 for an unknown candidate."""
-        indices = self._tracks(history), hour, self._device(device), self._tracks(candidates)
-        return {"scores": self.scorer.candidate_scores(*indices)}
+        asked = self._asked(history, hour, device, exclude)
+        return {"scores": self.scorer.candidate_scores(*asked, self._tracks(candidates))}
 
-    def _explain(self, history, hour, device, candidates):
+    def _explain(self, history, hour, device, exclude, candidates):
         """contributions float32 [B, C, L + 1]: the share of each play, last of all else; they sum to the score.
 
-        Exact given the attention weights, in which the score is linear in the plays; nothing is approximated.
+        How a score is shared out is the model's own affair; see ``contributions`` of its scorer.
         """
-        indices = self._tracks(history), hour, self._device(device), self._tracks(candidates)
-        return {"contributions": self.scorer.contributions(*indices)}
+        asked = self._asked(history, hour, device, exclude)
+        return {"contributions": self.scorer.contributions(*asked, self._tracks(candidates))}
+
+    def _asked(self, history, hour, device, exclude):
+        return self._tracks(history), hour, self._device(device), self._tracks(exclude)
 
     def _tracks(self, ids):
         return tf.cast(self._indices.lookup(ids), tf.int32)
@@ -84,7 +82,7 @@ class RecommenderModule(tf.Module):
         return tf.cast(self._devices.lookup(names), tf.int32)
 
 
-def write_saved_model(model: TwoTower, path: Path, name: str = "recommender") -> Path:
+def write_saved_model(model: CatalogueRecommender, path: Path, name: str = "recommender") -> Path:
     """Write the SavedModel with warm-up requests to the new folder ``path``, checked to answer like ``model``.
 
     Raises FileExistsError where ``path`` exists, ExportMismatch where the answers differ; nothing is left then.
@@ -111,14 +109,14 @@ def write_saved_model(model: TwoTower, path: Path, name: str = "recommender") ->
     return path
 
 
-def export_version(model: TwoTower, base: Path, name: str, version: int) -> Path:
+def export_version(model: CatalogueRecommender, base: Path, name: str, version: int) -> Path:
     """Write ``<base>/<name>/<version>/``, the layout TensorFlow Serving watches."""
     if version < 1:
         raise ValueError(f"version: {version} must be a positive integer; TensorFlow Serving ignores other folders")
     return write_saved_model(model, Path(base) / name / str(version), name)
 
 
-def check_export(model: TwoTower, path: Path, k: int = 20, tolerance: float = 1e-3) -> None:
+def check_export(model: CatalogueRecommender, path: Path, k: int = 20, tolerance: float = 1e-3) -> None:
     """Compare the SavedModel with the model in memory: full and empty histories, exclusion, context.
 
     Scores must agree within ``tolerance``, and ids wherever the scores on both sides of a place differ by more.
@@ -126,7 +124,7 @@ def check_export(model: TwoTower, path: Path, k: int = 20, tolerance: float = 1e
     from models.saved import SavedRecommender
 
     histories = _probe_histories(model.catalogue.ids)
-    devices = [*model.device_names, ""] * len(histories)
+    devices = [*model.context_fields.names["device"], ""] * len(histories)
     hours = [row * 7 % 25 - 1 for row in range(len(histories))]
     for exclude in (None, histories):
         asked = Requests.of(histories, exclude, hour=hours, device=devices[: len(histories)])

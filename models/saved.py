@@ -41,8 +41,7 @@ class SavedRecommender:
         ids, scores = np.full((n, k), "", dtype=object), np.full((n, k), UNRANKED, np.float32)
         for rows in self._batches(n):
             batch = requests[rows]
-            exclude = [()] * len(batch) if batch.exclude is None else batch.exclude
-            answer = self._call("recommend", batch, exclude=padded(exclude), k=np.int32(k))
+            answer = self._call("recommend", batch, k=np.int32(k))
             ids[rows] = np.char.decode(answer["track_ids"].numpy().astype(bytes), "utf-8").astype(object)
             scores[rows] = answer["scores"].numpy()
         return ids, scores
@@ -70,6 +69,7 @@ class SavedRecommender:
 
         inputs |= {
             "history": padded(batch.histories),
+            "exclude": padded([()] * len(batch) if batch.exclude is None else batch.exclude),
             "hour": CLOCK.encode({"hour": batch.context["hour"]} if "hour" in batch.context else {}, len(batch))[:, 0],
             "device": np.asarray([name or "" for name in batch.context.get("device", [""] * len(batch))], dtype=object),
         }

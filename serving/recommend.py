@@ -99,9 +99,9 @@ def recommend(
         "history": _strings([list(history) or [""]]),
         "hour": np.array([hour], np.int32),
         "device": _strings([device]),
+        "exclude": _strings([list(exclude) or [""]]),
     }
-    inputs = {**context, "exclude": _strings([list(exclude) or [""]]), "k": np.int32(k)}
-    answer = client.ask(name, inputs, "recommend", label=label, timeout=timeout)
+    answer = client.ask(name, {**context, "k": np.int32(k)}, "recommend", label=label, timeout=timeout)
     tracks = [
         (track_id, float(score))
         for track_id, score in zip(as_text(answer.outputs["track_ids"])[0], answer.outputs["scores"][0], strict=True)

@@ -170,15 +170,22 @@ class Scorer(tf.Module):
         scores = tf.matmul(query, self.candidate_items, transpose_b=True) + self.bias
         return scores if self.memory is None else scores + self.memory.logits(history, ages)
 
+    def ranked(self, history: tf.Tensor, hours: tf.Tensor, devices: tf.Tensor, exclude: tf.Tensor) -> tf.Tensor:
+        """Scores float32 [B, I]; ``MASKED`` for the tracks of ``exclude`` (int32 [B, M], -1 for none)."""
+        scores = self.logits(history, hours, devices)
+        row = tf.broadcast_to(tf.range(tf.shape(exclude)[0])[:, None], tf.shape(exclude))
+        cells = tf.boolean_mask(tf.stack([row, exclude], -1), exclude >= 0)
+        return tf.tensor_scatter_nd_update(scores, cells, tf.fill([tf.shape(cells)[0]], tf.constant(MASKED)))
+
     def candidate_scores(
-        self, history: tf.Tensor, hours: tf.Tensor, devices: tf.Tensor, candidates: tf.Tensor
+        self, history: tf.Tensor, hours: tf.Tensor, devices: tf.Tensor, exclude: tf.Tensor, candidates: tf.Tensor
     ) -> tf.Tensor:
         """float32 [B, C] for candidates int32 [B, C]; ``MASKED`` for -1 (unknown)."""
         found = tf.gather(self.logits(history, hours, devices), tf.maximum(candidates, 0), batch_dims=1)
         return tf.where(candidates >= 0, found, MASKED)
 
     def contributions(
-        self, history: tf.Tensor, hours: tf.Tensor, devices: tf.Tensor, candidates: tf.Tensor
+        self, history: tf.Tensor, hours: tf.Tensor, devices: tf.Tensor, exclude: tf.Tensor, candidates: tf.Tensor
     ) -> tf.Tensor:
         """float32 [B, C, L + 1]: the share of each play in each candidate's score; last, all else.
 

@@ -40,8 +40,8 @@ def test_signatures_have_the_shapes_and_types_agreed_on(saved):
     def inputs(name):
         return {k: (v.dtype.name, v.shape.rank) for k, v in signatures[name].structured_input_signature[1].items()}
 
-    context = {"history": ("string", 2), "hour": ("int32", 1), "device": ("string", 1)}
-    assert inputs("recommend") == {**context, "exclude": ("string", 2), "k": ("int32", 0)}
+    context = {"history": ("string", 2), "hour": ("int32", 1), "device": ("string", 1), "exclude": ("string", 2)}
+    assert inputs("recommend") == {**context, "k": ("int32", 0)}
     assert inputs("serving_default") == inputs("recommend")
     assert inputs("score") == inputs("explain") == {**context, "candidates": ("string", 2)}
     outputs = signatures["recommend"].structured_outputs

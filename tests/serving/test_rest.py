@@ -28,8 +28,8 @@ def rest(world):
 SCORE = {
     "signature_name": "score",
     "instances": [
-        {"history": ["t1", ""], "hour": 8, "device": "phone", "candidates": ["t2", "nobody"]},
-        {"history": ["t1", "t3"], "hour": -1, "device": "", "candidates": ["t3", "t4"]},
+        {"history": ["t1", ""], "hour": 8, "device": "phone", "exclude": [""], "candidates": ["t2", "nobody"]},
+        {"history": ["t1", "t3"], "hour": -1, "device": "", "exclude": [""], "candidates": ["t3", "t4"]},
     ],
 }
 

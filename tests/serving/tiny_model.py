@@ -55,15 +55,15 @@ def export_model(folder: Path, version: int) -> Path:
             shown = best > UNKNOWN_SCORE
             return {"track_ids": tf.where(shown, tf.gather(self.ids, index), ""), "scores": best}
 
-        def explain(self, history, hour, device, candidates):
+        def explain(self, history, exclude, hour, device, candidates):
             index = self.table.lookup(candidates)
             wanted = tf.gather(self.vectors, tf.maximum(index, 0))
             shares = tf.einsum("bcd,bld->bcl", wanted, self.plays(history))
             rest = tf.gather(self.bias, tf.maximum(index, 0))[..., None]
             return {"contributions": tf.concat([shares, rest], axis=2)}
 
-        def score(self, history, hour, device, candidates):
-            total = tf.reduce_sum(self.explain(history, hour, device, candidates)["contributions"], axis=2)
+        def score(self, history, exclude, hour, device, candidates):
+            total = tf.reduce_sum(self.explain(history, exclude, hour, device, candidates)["contributions"], axis=2)
             return {"scores": tf.where(self.table.lookup(candidates) < 0, UNKNOWN_SCORE, total)}
 
     def text(name):
@@ -74,7 +74,7 @@ def export_model(folder: Path, version: int) -> Path:
     recommend = tf.function(
         module.recommend, [text("history"), text("exclude"), hour, device, tf.TensorSpec([], tf.int32, "k")]
     )
-    ask = [text("history"), hour, device, text("candidates")]
+    ask = [text("history"), text("exclude"), hour, device, text("candidates")]
     signatures = {
         "serving_default": recommend,
         "recommend": recommend,

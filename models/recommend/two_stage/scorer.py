@@ -67,12 +67,12 @@ class TwoStageScorer(tf.Module):
         return tf.tensor_scatter_nd_update(tf.fill(shape, UNRANKED), cells, tf.boolean_mask(values, listed))
 
     def candidate_scores(
-        self, history: tf.Tensor, hours: tf.Tensor, devices: tf.Tensor, candidates: tf.Tensor
+        self, history: tf.Tensor, hours: tf.Tensor, devices: tf.Tensor, exclude: tf.Tensor, candidates: tf.Tensor
     ) -> tf.Tensor:
-        """float32 [B, C] for candidates int32 [B, C], ``UNRANKED`` for -1 (unknown): as "next" ranks them."""
+        """float32 [B, C] for candidates int32 [B, C], ``UNRANKED`` for -1 (unknown)."""
         plays = newest_first(history, self.config.history)
-        features = self.stage.of(plays, plays[:, :0], candidates)
-        values = self._rank(features, candidates, tf.zeros([tf.shape(plays)[0]], tf.bool))
+        features = self.stage.of(plays, exclude, candidates)
+        values = self._rank(features, candidates, discovers(plays, exclude))
         return tf.where(candidates >= 0, values, UNRANKED)
 
     def _rank(self, features: tf.Tensor, candidates: tf.Tensor, discover: tf.Tensor) -> tf.Tensor:
