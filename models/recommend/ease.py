@@ -16,7 +16,10 @@ import scipy.linalg
 import scipy.sparse as sp
 
 from models.data import ListeningData
-from models.recommend.base import CatalogueRecommender, Progress, Queries
+from models.recommend.base import Progress
+from models.recommend.by_history import HistoryRecommender
+from models.recommend.interactions import popularity_prior, recency_query, user_item_matrix
+from models.recommend.space import Real, Space
 
 
 @dataclass(frozen=True)
@@ -29,7 +32,10 @@ class EaseConfig:
     max_side: int = 12_000
 
 
-class Ease(CatalogueRecommender):
+EASE_SPACE: Space = {"regularization": Real(1.0, 3000.0, log=True), "half_life": Real(0.5, 50.0, log=True)}
+
+
+class Ease(HistoryRecommender):
     """EASE over all items, in its primal or dual form, with an optional recency-weighted query.
 
     Past ``max_side`` users and items both, only the ``max_side`` most listened tracks take part; others rank by
@@ -42,8 +48,8 @@ class Ease(CatalogueRecommender):
         self.name = "ease" if self.config.half_life is None else "ease_recent"
 
     def fit(self, data: ListeningData, progress: Progress | None = None) -> Ease:
-        self._learn(data)
-        self._prior = (1e-6 * data.listeners / max(1, data.listeners.max(initial=0))).astype(np.float32)
+        self._learn_catalogue(data.catalogue)
+        self._prior = popularity_prior(data)
         matrix = user_item_matrix(data)
         self._items = np.arange(data.n_tracks)
         if min(matrix.shape) > self.config.max_side:
@@ -67,9 +73,9 @@ class Ease(CatalogueRecommender):
         self._diagonal = ((1.0 - explained) / lam).astype(np.float32)
         self._matrix = matrix
 
-    def scores(self, queries: Queries) -> np.ndarray:
-        query = self._query(queries.histories)[:, self._items]
-        out = np.tile(self._prior, (len(queries), 1))
+    def score_histories(self, histories: list[np.ndarray]) -> np.ndarray:
+        query = self._query(histories)[:, self._items]
+        out = np.tile(self._prior, (len(histories), 1))
         if self._weights is not None:
             out[:, self._items] += query @ self._weights
             return out
@@ -80,31 +86,7 @@ class Ease(CatalogueRecommender):
 
     def _query(self, histories: list[np.ndarray]) -> sp.csr_matrix:
         """[B, I]: 1 for every played track, or the weight of its latest play."""
-        n_items = len(self.catalogue)
-        rows, columns, values = [], [], []
-        for row, history in enumerate(histories):
-            latest, ages = np.unique(
-                history[::-1], return_index=True
-            )  # index into the reversed history: 0 is the newest
-            rows.append(np.full(len(latest), row))
-            columns.append(latest)
-            values.append(
-                np.ones(len(latest)) if self.config.half_life is None else 0.5 ** (ages / self.config.half_life)
-            )
-        index = (np.concatenate(rows), np.concatenate(columns)) if rows else ([], [])
-        data = np.concatenate(values).astype(np.float32) if rows else []
-        return sp.csr_matrix((data, index), shape=(len(histories), n_items), dtype=np.float32)
-
-
-def user_item_matrix(data: ListeningData) -> sp.csr_matrix:
-    """float32 [U, I]: 1 where the user ever played the track."""
-    parts = (np.ones(data.n_plays, np.float32), data.items, data.offsets)
-    matrix = sp.csr_matrix(
-        parts, shape=(data.n_users, data.n_tracks), copy=True
-    )  # summing in place would sort the plays
-    matrix.sum_duplicates()
-    matrix.data[:] = 1.0
-    return matrix
+        return recency_query(histories, len(self.catalogue), self.config.half_life)
 
 
 def primal_weights(matrix: sp.csr_matrix, regularization: float) -> np.ndarray:
