@@ -1,36 +1,91 @@
-"""The simple models that every trained one stands beside, by name."""
+"""Models of plays alone, by name: the simple ones that every trained one stands beside, and the other candidates."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
+from models.data import ListeningData
+from models.recommend.als import ALS_SPACE, Als, AlsConfig
 from models.recommend.base import CatalogueRecommender
-from models.recommend.ease import Ease, EaseConfig
-from models.recommend.popularity import Popularity
-from models.recommend.transitions import TransitionConfig, Transitions
+from models.recommend.ease import EASE_SPACE, Ease, EaseConfig
+from models.recommend.item_knn import ITEM_KNN_SPACE, ItemKnn, ItemKnnConfig
+from models.recommend.ncf import Ncf
+from models.recommend.ncf_config import NCF_SPACE, NcfConfig
+from models.recommend.popularity import POPULARITY_SPACE, RECENT, Popularity, PopularityConfig
+from models.recommend.space import Space
+from models.recommend.transitions import OWN, OWN_SPACE, TRANSITION_SPACE, TransitionConfig, Transitions
 
-NAMES = ("popularity", "ease", "ease_recent", "transitions")
+SIDE_BY_SIDE = ("popularity", "ease", "ease_recent", "transitions")  # fit in every training, in seconds
 
 
 @dataclass(frozen=True)
 class BaselineConfig:
-    """``ease_recent`` is EASE asked with a history in which a play counts half after three further plays."""
+    """One configuration a name; their defaults were chosen on a validation tail, as each class says."""
 
     ease: EaseConfig = field(default_factory=EaseConfig)
     ease_recent: EaseConfig = field(default_factory=lambda: EaseConfig(half_life=3.0))
     transitions: TransitionConfig = field(default_factory=TransitionConfig)
+    transitions_own: TransitionConfig = OWN
+    popularity: PopularityConfig = field(default_factory=PopularityConfig)
+    popularity_recent: PopularityConfig = RECENT
+    item_knn: ItemKnnConfig = field(default_factory=ItemKnnConfig)
+    als: AlsConfig = field(default_factory=lambda: AlsConfig(half_life=None))
+    als_recent: AlsConfig = field(default_factory=AlsConfig)
+    gmf: NcfConfig = field(default_factory=lambda: NcfConfig(kind="gmf"))
+    mlp: NcfConfig = field(default_factory=lambda: NcfConfig(kind="mlp"))
+    neumf: NcfConfig = field(default_factory=NcfConfig)
+
+
+@dataclass(frozen=True)
+class Kind:
+    """How models of a name are made from a configuration, and where tuning may look for a better one."""
+
+    make: Callable[[Any], CatalogueRecommender]
+    space: Space
+
+
+def _without(space: Space, *names: str) -> Space:
+    return {name: where for name, where in space.items() if name not in names}
+
+
+KINDS: Mapping[str, Kind] = {
+    "popularity": Kind(Popularity, {}),
+    "popularity_recent": Kind(Popularity, POPULARITY_SPACE),
+    "ease": Kind(Ease, _without(EASE_SPACE, "half_life")),
+    "ease_recent": Kind(Ease, EASE_SPACE),
+    "transitions": Kind(Transitions, TRANSITION_SPACE),
+    "transitions_own": Kind(Transitions, OWN_SPACE),
+    "item_knn": Kind(ItemKnn, ITEM_KNN_SPACE),
+    "als": Kind(Als, _without(ALS_SPACE, "half_life")),  # starts Spark to fit
+    "als_recent": Kind(Als, ALS_SPACE),
+    "gmf": Kind(Ncf, NCF_SPACE),
+    "mlp": Kind(Ncf, NCF_SPACE),
+    "neumf": Kind(Ncf, NCF_SPACE),
+}
+NAMES = tuple(KINDS)
 
 
 def make(name: str, config: BaselineConfig | None = None) -> tuple[CatalogueRecommender, Mapping[str, Any]]:
-    """-> (baseline, not fit yet; its parameters). Raises ValueError for a name that is not in NAMES."""
-    config = config or BaselineConfig()
-    if name == "popularity":
-        return Popularity(), {}
-    if name == "transitions":
-        return Transitions(config.transitions), asdict(config.transitions)
-    if name in ("ease", "ease_recent"):
-        settings = getattr(config, name)
-        return Ease(settings), asdict(settings)
-    raise ValueError(f"no baseline is called {name!r}; there are: {', '.join(NAMES)}")
+    """-> (model, not fit yet; its parameters). Raises ValueError for a name that is not in NAMES."""
+    kind, settings = _kind(name), getattr(config or BaselineConfig(), name)
+    return kind.make(settings), asdict(settings)
+
+
+def tuned(name: str, data: ListeningData, config: BaselineConfig | None = None, **options: Any) -> BaselineConfig:
+    """The configurations with that of one model chosen on the tail of ``data``, which is training data only.
+
+    options: as :func:`models.tuning.tune` takes them (objective, budget, seed). Raises ValueError as ``make`` does.
+    """
+    from models.tuning import tune
+
+    kind, config = _kind(name), config or BaselineConfig()
+    found = tune(kind.make, getattr(config, name), kind.space, data, **options)
+    return replace(config, **{name: found.config})
+
+
+def _kind(name: str) -> Kind:
+    if name not in KINDS:
+        raise ValueError(f"no baseline is called {name!r}; there are: {', '.join(NAMES)}")
+    return KINDS[name]

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import numpy as np
 
-from models.baselines import NAMES, BaselineConfig, make
+from models.baselines import SIDE_BY_SIDE, BaselineConfig, make
 from models.card import model_card
 from models.data import ListeningData
 from models.evaluation import report
@@ -118,9 +118,11 @@ def _side_by_side(
     """Fit and judge each model in a nested run; returns evaluations, the two-tower model, seconds to fit by model."""
     from models.recommend.two_tower import TwoTower
 
-    baselines = BaselineConfig(config.ease, config.ease_recent, config.two_tower.transitions)
+    baselines = BaselineConfig(
+        ease=config.ease, ease_recent=config.ease_recent, transitions=config.two_tower.transitions
+    )
     settings = {
-        **{name: make(name, baselines) for name in NAMES},
+        **{name: make(name, baselines) for name in SIDE_BY_SIDE},
         "two_tower": (TwoTower(config.two_tower, hold_out), config.two_tower.params()),
     }
     evaluations, seconds = [], {}

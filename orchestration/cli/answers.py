@@ -54,7 +54,10 @@ def predictions(
     out: Annotated[Path, typer.Option(help="Parquet file: user_id, rank 1..k, track_id.")],
     k: Annotated[int, typer.Option(min=1, max=1000)] = 100,
     model: Annotated[
-        str, typer.Option(help="served, or a baseline: popularity, ease, ease_recent, transitions.")
+        str,
+        typer.Option(
+            help="served, or a baseline: popularity, ease, transitions, item_knn, als, … (a wrong name lists them)."
+        ),
     ] = "served",
     lake: LakeOption = None,
 ) -> None:
