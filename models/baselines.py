@@ -9,10 +9,10 @@ from typing import Any
 from models.data import ListeningData
 from models.recommend.als import ALS_SPACE, Als, AlsConfig
 from models.recommend.base import CatalogueRecommender
-from models.recommend.ease import EASE_SPACE, Ease, EaseConfig
+from models.recommend.ease import EASE_RECENT, EASE_SPACE, Ease, EaseConfig
 from models.recommend.item_knn import ITEM_KNN_SPACE, ItemKnn, ItemKnnConfig
 from models.recommend.ncf import Ncf
-from models.recommend.ncf_config import NCF_SPACE, NcfConfig
+from models.recommend.ncf_config import GMF, MLP, NCF_SPACE, NEUMF, NcfConfig
 from models.recommend.popularity import POPULARITY_SPACE, RECENT, Popularity, PopularityConfig
 from models.recommend.space import Space
 from models.recommend.transitions import OWN, OWN_SPACE, TRANSITION_SPACE, TransitionConfig, Transitions
@@ -25,7 +25,7 @@ class BaselineConfig:
     """One configuration a name; their defaults were chosen on a validation tail, as each class says."""
 
     ease: EaseConfig = field(default_factory=EaseConfig)
-    ease_recent: EaseConfig = field(default_factory=lambda: EaseConfig(half_life=3.0))
+    ease_recent: EaseConfig = EASE_RECENT
     transitions: TransitionConfig = field(default_factory=TransitionConfig)
     transitions_own: TransitionConfig = OWN
     popularity: PopularityConfig = field(default_factory=PopularityConfig)
@@ -33,9 +33,9 @@ class BaselineConfig:
     item_knn: ItemKnnConfig = field(default_factory=ItemKnnConfig)
     als: AlsConfig = field(default_factory=lambda: AlsConfig(half_life=None))
     als_recent: AlsConfig = field(default_factory=AlsConfig)
-    gmf: NcfConfig = field(default_factory=lambda: NcfConfig(kind="gmf"))
-    mlp: NcfConfig = field(default_factory=lambda: NcfConfig(kind="mlp"))
-    neumf: NcfConfig = field(default_factory=NcfConfig)
+    gmf: NcfConfig = GMF
+    mlp: NcfConfig = MLP
+    neumf: NcfConfig = NEUMF
 
 
 @dataclass(frozen=True)

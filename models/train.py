@@ -19,7 +19,7 @@ from models.evaluation.metrics import PRIMARY, Evaluation, evaluate
 from models.evaluation.split import HELD_OUT, HoldOut, split
 from models.recommend.base import Progress
 from models.recommend.config import TwoTowerConfig
-from models.recommend.ease import EaseConfig
+from models.recommend.ease import EASE_RECENT, EaseConfig
 from models.registry import EVALUATION, SERVING, log_version
 from models.tracking import connect, log_bytes, log_data_versions, log_model_run
 
@@ -32,7 +32,7 @@ class TrainConfig:
 
     two_tower: TwoTowerConfig = field(default_factory=TwoTowerConfig)
     ease: EaseConfig = field(default_factory=EaseConfig)
-    ease_recent: EaseConfig = field(default_factory=lambda: EaseConfig(half_life=3.0))
+    ease_recent: EaseConfig = EASE_RECENT
     held_out: float = HELD_OUT
 
 

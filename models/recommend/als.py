@@ -37,15 +37,19 @@ RATINGS = ("binary", "log")
 
 @dataclass(frozen=True)
 class AlsConfig:
-    """``rating``: r of a track played n times, "binary" 1 or "log" 1 + ln n. ``half_life``: plays after which a play
+    """Defaults were chosen on the validation tail of real listening (28 k tracks, 3 k users, of them 1,000 sampled)
+    from 8 fits, each asked at several half-lives. What mattered: recency (next NDCG@10 .036 without, .151 with a
+    half-life of half a play), a high ``alpha``, which lets recent plays outweigh the rest, and rank (128 above 64).
+
+    ``rating``: r of a track played n times, "binary" 1 or "log" 1 + ln n. ``half_life``: plays after which a play
     counts half when a listener is answered; None: all the same. ``blocks``: parts that MLlib works on at a time."""
 
-    rank: int = 64
-    iterations: int = 10
-    regularization: float = 0.1
+    rank: int = 128
+    iterations: int = 8
+    regularization: float = 0.01
     alpha: float = 40.0
     rating: str = "binary"
-    half_life: float | None = 3.0
+    half_life: float | None = 0.5
     blocks: int = 4
     seed: int = 0
 
