@@ -112,6 +112,12 @@ class Als(HistoryRecommender):
 
     def fold_in(self, histories: list[np.ndarray]) -> np.ndarray:
         """float64 [B, rank]: the factor of each listener; zero without plays."""
+        from threadpoolctl import threadpool_limits
+
+        with threadpool_limits(1, user_api="blas"):  # systems this small lose more to waiting threads than they gain
+            return self._solved(histories)
+
+    def _solved(self, histories: list[np.ndarray]) -> np.ndarray:
         weights = recency_query(histories, len(self.catalogue), self.config.half_life)
         counts = [np.unique(history, return_counts=True)[1] for history in histories]
         out = np.zeros((len(histories), self.config.rank))
