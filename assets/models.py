@@ -1,6 +1,5 @@
 """Model assets: the candidate that training registers, and the champion that the gate lets through."""
 
-import base64
 import subprocess
 import tempfile
 from dataclasses import replace
@@ -9,12 +8,21 @@ from pathlib import Path
 import dagster as dg
 
 from assets.describe import DAILY, OWNERS, key_of
+from lakehouse.lake import Lake
 from lakehouse.settings import Settings
 from lakehouse.tables.gold import SEQUENCES, TRACK_FEATURES
 from lakehouse.tables.silver import USERS
 
 _TAGS = {"layer": "models", "domain": "recommendation"}
 METRICS = ("discover_ndcg_at_10", "discover_recall_at_100", "next_ndcg_at_10", "next_recall_at_10")
+PLOTS = {
+    "models side by side": "comparison.png",
+    "coverage against accuracy": "tradeoff.png",
+    "learning curves": "learning_curves.png",
+    "by kind of listener": "segments_user.png",
+    "by kind of track": "segments_item.png",
+}
+"""Title on the asset's page -> file of the report."""
 
 
 def git_revision() -> str:
@@ -24,26 +32,49 @@ def git_revision() -> str:
     return found.stdout.strip() if found.returncode == 0 else ""
 
 
+def line_up(settings: Settings):
+    """The models to train and their settings, as SOUNDLAKE_TRAIN_* say."""
+    from models.lineup import LineupConfig
+
+    config = LineupConfig()
+    epochs = {"epochs": settings.train_epochs, "dim": settings.train_dim}
+    moments = {"moments": settings.train_moments}
+    return replace(
+        config,
+        names=tuple(settings.train_models.split(",")) if settings.train_models else config.names,
+        two_tower=replace(config.two_tower, **{k: v for k, v in epochs.items() if v is not None}),
+        two_stage=replace(config.two_stage, **{k: v for k, v in moments.items() if v is not None}),
+    )
+
+
+def keep_report(settings: Settings, files: dict[str, bytes]) -> Path:
+    """Write the report of the latest training to the state folder; -> its page."""
+    folder = settings.state_dir / "reports" / "models"
+    folder.mkdir(parents=True, exist_ok=True)
+    for name, content in files.items():
+        (folder / name).write_bytes(content)
+    return folder / "report.html"
+
+
 @dg.asset(
     key=["models", "candidate"],
     deps=[key_of(SEQUENCES), key_of(TRACK_FEATURES), key_of(USERS)],
-    description="A two-tower retrieval model, trained, judged beside popularity and EASE on one hold-out, refit on "
-    "everything and registered in MLflow as challenger.",
+    description="Recommenders trained and judged side by side on one hold-out; the two-stage one, refit on everything, "
+    "is registered in MLflow as challenger.",
     group_name="models",
-    kinds={"tensorflow", "mlflow", "python"},
+    kinds={"tensorflow", "xgboost", "spark", "mlflow"},
     owners=OWNERS,
     tags=_TAGS,
-    code_version="1",
+    code_version="2",
 )
-def candidate(context: dg.AssetExecutionContext, settings: dg.ResourceParam[Settings]) -> dg.MaterializeResult:
+def candidate(
+    context: dg.AssetExecutionContext, settings: dg.ResourceParam[Settings], lake: dg.ResourceParam[Lake]
+) -> dg.MaterializeResult:
     from models.evaluation import report
     from models.lake_data import load
     from models.train import TrainConfig, train_and_evaluate
 
     data, versions = load(settings)
-    config = TrainConfig()
-    overrides = {"epochs": settings.train_epochs, "dim": settings.train_dim}
-    two_tower = replace(config.two_tower, **{k: v for k, v in overrides.items() if v is not None})
 
     def progress(values) -> None:
         context.log.info(", ".join(f"{k} {v:.4g}" if isinstance(v, float) else f"{k} {v}" for k, v in values.items()))
@@ -51,7 +82,7 @@ def candidate(context: dg.AssetExecutionContext, settings: dg.ResourceParam[Sett
     with tempfile.TemporaryDirectory(prefix="soundlake-train-") as folder:
         result = train_and_evaluate(
             data,
-            replace(config, two_tower=two_tower),
+            TrainConfig(line_up(settings)),
             Path(folder),
             settings.tracking_uri,
             settings.experiment,
@@ -61,9 +92,10 @@ def candidate(context: dg.AssetExecutionContext, settings: dg.ResourceParam[Sett
             settings.seed,
             progress,
             settings.mlflow_artifacts,
+            lake.spark,
         )
+    page = keep_report(settings, result.report)
     flat = result.evaluations[-1].flat()
-    plot = base64.b64encode(report.comparison_plot(result.evaluations)).decode()
     return dg.MaterializeResult(
         metadata={
             "summary": f"version {result.version}: {METRICS[0]} {flat[METRICS[0]]:.4f}",
@@ -71,7 +103,12 @@ def candidate(context: dg.AssetExecutionContext, settings: dg.ResourceParam[Sett
             "MLflow run": result.run_id,
             **{name: flat[name] for name in METRICS if name in flat},
             "comparison": dg.MetadataValue.md(result.markdown()),
-            "plot": dg.MetadataValue.md(f"![models side by side](data:image/png;base64,{plot})"),
+            **{
+                title: dg.MetadataValue.md(f"![{title}]({report.data_uri(result.report[name])})")
+                for title, name in PLOTS.items()
+                if name in result.report
+            },
+            "report": dg.MetadataValue.path(str(page)),
             "hold-out": result.hold_out.description,
             "model card": dg.MetadataValue.md(result.card),
             "seconds to fit": dg.MetadataValue.json(result.fit_seconds),

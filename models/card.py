@@ -8,11 +8,11 @@ from models.data import ListeningData
 from models.evaluation import report
 from models.evaluation.metrics import Evaluation
 from models.evaluation.split import HoldOut
-from models.recommend.config import TwoTowerConfig
 
 CARD = """# {name}
 
-Recommends tracks from a listener's latest plays, local hour and device: a two-tower network, no user embedding.
+Recommends tracks from a listener's latest plays: candidates from counts of what follows what, ordered by boosted trees
+(LambdaMART), one ranker for the very next play and one for tracks new to the listener. No listener is stored in it.
 
 ## Data
 
@@ -31,7 +31,7 @@ intervals over users. `next` is the very next play; `discover` ranks what the li
 ## Two models in one version
 
 `evaluation/` was fit on the training part only: the gate judges it on plays it has not seen. `serving/` has the same
-settings and was fit on everything: it is what listeners get.
+rankers over counts of everything: it is what listeners get.
 
 ## Settings
 
@@ -53,16 +53,14 @@ def model_card(
     data: ListeningData,
     hold_out: HoldOut,
     evaluations: Sequence[Evaluation],
-    config: TwoTowerConfig,
+    params: Mapping[str, object],
     data_versions: Mapping[str, int],
     git_revision: str,
 ) -> str:
     """Markdown; the last of ``evaluations`` is the model the card is about."""
     candidate, others = evaluations[-1], evaluations[:-1]
     listened = data.listeners[data.listeners > 0]
-    context = "The hour and device of a request count as far as training saw them."
-    if data.clock != "event":
-        context = "The data have no true clock, so the hour of a request changes nothing."
+    context = "Hour, device and other context of a request change nothing yet."
     return CARD.format(
         name=name,
         n_users=data.n_users,
@@ -75,7 +73,7 @@ def model_card(
         n_judged=len(hold_out),
         table=report.markdown(evaluations),
         differences=report.differences(candidate, others),
-        settings="\n".join(f"- {key}: {value}" for key, value in config.params().items()),
+        settings="\n".join(f"- {key}: {value}" for key, value in params.items()),
         context=context,
         least=int(listened.min()) if len(listened) else 0,
     )

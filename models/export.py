@@ -13,8 +13,7 @@ from pathlib import Path
 import numpy as np
 import tensorflow as tf
 
-from models.recommend.base import UNRANKED, Requests
-from models.recommend.base import CatalogueRecommender
+from models.recommend.base import UNRANKED, CatalogueRecommender, Requests
 from models.vocabulary import tie_order
 
 STRINGS, WORDS = tf.TensorSpec([None, None], tf.string), tf.TensorSpec([None], tf.string)

@@ -86,7 +86,7 @@ class Als(HistoryRecommender):
 
     def fit(self, data: ListeningData, progress: Progress | None = None) -> Als:
         """In the process's Spark session, which is started if there is none."""
-        self._learn_catalogue(data.catalogue)
+        self._learn(data)
         self._prior = popularity_prior(data)
         fitted = self._estimator().fit(ratings(data, self.config))
         found = fitted.itemFactors.toPandas()

@@ -51,6 +51,10 @@ class CatalogueRecommender(ABC):
     def fit(self, data: ListeningData, progress: Progress | None = None) -> CatalogueRecommender:
         """Learn from the plays; calls ``progress`` after each pass over them, if there are passes."""
 
+    def refit(self, data: ListeningData, progress: Progress | None = None) -> CatalogueRecommender:
+        """A model of the same settings for other data; it may keep of this one what need not be learned again."""
+        return type(self)(self.config).fit(data, progress)  # type: ignore[call-arg, attr-defined]
+
     @abstractmethod
     def scores(self, queries: Queries) -> np.ndarray:
         """float [B, I]: higher is better."""

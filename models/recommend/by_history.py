@@ -6,7 +6,7 @@ from abc import abstractmethod
 
 import numpy as np
 
-from models.recommend.base import CatalogueRecommender
+from models.recommend.base import CatalogueRecommender, Queries
 
 
 class HistoryRecommender(CatalogueRecommender):
@@ -16,5 +16,5 @@ class HistoryRecommender(CatalogueRecommender):
     def score_histories(self, histories: list[np.ndarray]) -> np.ndarray:
         """float [B, I], higher is better, for arrays of track indices, oldest first, possibly empty."""
 
-    def scores(self, histories: list[np.ndarray], hours: np.ndarray, devices: list[str]) -> np.ndarray:
-        return self.score_histories(histories)
+    def scores(self, queries: Queries) -> np.ndarray:
+        return self.score_histories(queries.histories)

@@ -52,7 +52,7 @@ class Ease(HistoryRecommender):
         self.name = "ease" if self.config.half_life is None else "ease_recent"
 
     def fit(self, data: ListeningData, progress: Progress | None = None) -> Ease:
-        self._learn_catalogue(data.catalogue)
+        self._learn(data)
         self._prior = popularity_prior(data)
         matrix = user_item_matrix(data)
         self._items = np.arange(data.n_tracks)

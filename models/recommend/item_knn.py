@@ -73,7 +73,7 @@ class ItemKnn(HistoryRecommender):
         self.config = config or ItemKnnConfig()
 
     def fit(self, data: ListeningData, progress: Progress | None = None) -> ItemKnn:
-        self._learn_catalogue(data.catalogue)
+        self._learn(data)
         self._prior = popularity_prior(data)
         self._table = sp.vstack(list(similarities(user_item_matrix(data), self.config)), format="csr")
         return self

@@ -49,7 +49,7 @@ class Ncf(HistoryRecommender):
         from models.recommend.ncf_trainer import NcfTrainer
 
         config, rng = self.config, np.random.default_rng(self.config.seed)
-        self._learn_catalogue(data.catalogue)
+        self._learn(data)
         sampler = NcfSampler(data, config)
         shared = NegativeSampler(data.plays, config.candidates, config.negative_power)
         network = Network(config, data.n_users, data.plays, rng)

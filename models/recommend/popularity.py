@@ -16,24 +16,22 @@ so a small segment ranks as everybody does, and so does one that is unknown.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
-from models.data import UNKNOWN, Catalogue, ListeningData
-from models.recommend.base import CatalogueRecommender, Progress
+from models.context import FIELDS, PROFILE_FIELDS
+from models.data import Catalogue, ListeningData
+from models.recommend.base import CatalogueRecommender, Progress, Queries
 from models.recommend.space import Real, Space
 
 DAY_MS = 86_400_000
-DEVICE = "device"
-AGE_BANDS = (18, 25, 35, 45, 55, 65)  # years at which a band begins, as audience statistics are usually cut
 
 
 @dataclass(frozen=True)
 class PopularityConfig:
     """``half_life_days`` and ``last_days`` need a true clock; ``half_life_plays`` serves where there is none. All None:
-    all time. ``segment``: "" for one list, "device", or the name of what ``labels`` of the model say of a listener.
+    all time. ``segment``: "" for one list, or a field of the profile or, where it has none of the name, the context.
     ``shrinkage``: listeners of the segment at which its own list weighs as much as everybody's."""
 
     half_life_days: float | None = None
@@ -49,6 +47,11 @@ class PopularityConfig:
                 raise ValueError(f"PopularityConfig.{name}: {value} must be above 0")
         if self.shrinkage < 0:
             raise ValueError(f"PopularityConfig.shrinkage: {self.shrinkage} must not be negative")
+        if self.segment and self.segment not in (*FIELDS, *PROFILE_FIELDS):
+            raise ValueError(
+                f"PopularityConfig.segment: {self.segment!r} is no field of a request; there are "
+                f"{', '.join(dict.fromkeys((*PROFILE_FIELDS, *FIELDS)))}"
+            )
         if self.last_days is not None and self.half_life_days is not None:
             raise ValueError("PopularityConfig: last_days and half_life_days exclude each other; set one to None")
 
@@ -67,24 +70,21 @@ POPULARITY_SPACE: Space = {
 class Popularity(CatalogueRecommender):
     """Ranks by distinct listeners, then by plays; see the module for what is recent and what a segment does.
 
-    ``labels``: user -> segment, for a segment other than the device. A request is answered for its device; for another
-    kind of segment ask ``segment_scores``.
+    A request whose segment is not known, or was not heard of in training, gets everybody's list.
     """
 
-    def __init__(self, config: PopularityConfig | None = None, labels: Mapping[str, str] | None = None):
+    def __init__(self, config: PopularityConfig | None = None):
         super().__init__()
-        self.config, self._labels = config or PopularityConfig(), labels or {}
+        self.config = config or PopularityConfig()
         kind, segment = self.config.recent, self.config.segment
         self.name = "popularity" + ("_recent" if kind else "") + (f"_{segment}" if segment else "")
-        if segment and segment != DEVICE and not self._labels:
-            raise ValueError(f"popularity: segment {segment!r} needs labels={{user: {segment}}} of the listeners")
 
     def fit(self, data: ListeningData, progress: Progress | None = None) -> Popularity:
         self.fit_listeners(data.catalogue, self._counts(data, np.zeros(data.n_plays, np.int64), 1)[0])
+        self._learn(data)
         if self.config.segment:
-            names, codes = self._segments(data)
-            counts = self._counts(data, codes, len(names))
-            self._by_segment = {name: self._shrunk(count) for name, count in zip(names, counts, strict=True)}
+            codes = self._segments(data)
+            self._by_segment = np.stack([self._shrunk(c) for c in self._counts(data, codes, int(codes.max()) + 1)])
         elif not self.config.recent:  # counts that differ by 1 leave room below for plays to decide between equals
             self._score += (data.plays / (data.plays.max(initial=0) + 1.0)).astype(np.float32)
         return self
@@ -93,18 +93,17 @@ class Popularity(CatalogueRecommender):
         """From counts alone, one a track: what a hold-out carries."""
         self._learn_catalogue(catalogue)
         self._score = np.asarray(listeners, np.float32)
-        self._by_segment: dict[str, np.ndarray] = {}
+        self._by_segment = np.zeros((0, len(self._score)), np.float32)
         return self
 
-    def scores(self, histories: list[np.ndarray], hours: np.ndarray, devices: list[str]) -> np.ndarray:
-        if self.config.segment == DEVICE:
-            return self.segment_scores(devices)
-        return np.broadcast_to(self._score, (len(histories), len(self._score)))
-
-    def segment_scores(self, segments: Sequence[str]) -> np.ndarray:
-        """float32 [B, I] for the segment of each request; everybody's list for one that is "" or unknown."""
-        _ = self.catalogue  # says so when not fitted
-        return np.stack([self._by_segment.get(name, self._score) for name in segments])
+    def scores(self, queries: Queries) -> np.ndarray:
+        out = np.broadcast_to(self._score, (len(queries), len(self._score)))
+        if not self.config.segment:
+            return out
+        field, of_profile = self.config.segment, self.config.segment in PROFILE_FIELDS
+        codes = queries.profile[:, PROFILE_FIELDS.index(field)] if of_profile else queries.of_context(field)
+        known = (codes >= 0) & (codes < len(self._by_segment))
+        return np.where(known[:, None], self._by_segment[np.where(known, codes, 0)], out) if known.any() else out
 
     def _counts(self, data: ListeningData, codes: np.ndarray, n: int) -> np.ndarray:
         """float64 [n, I]: the weight of each listener's latest play of each track, by the segment (-1: none)."""
@@ -116,14 +115,11 @@ class Popularity(CatalogueRecommender):
         np.add.at(counts, (codes[latest], data.items[latest]), weights[latest])
         return counts
 
-    def _segments(self, data: ListeningData) -> tuple[list[str], np.ndarray]:
-        """Names and, for each play, the index of its segment, -1 where unknown."""
-        if self.config.segment == DEVICE:
-            return list(data.device_names), data.devices.astype(np.int64)
-        names = sorted(set(self._labels.values()) - {""})
-        index = {name: code for code, name in enumerate(names)}
-        of_user = [index.get(self._labels.get(user, ""), UNKNOWN) for user in data.users]
-        return names, np.asarray(of_user, np.int64)[data.user_of_play]
+    def _segments(self, data: ListeningData) -> np.ndarray:
+        """int64 [N]: the segment of each play, -1 where unknown."""
+        if self.config.segment in PROFILE_FIELDS:
+            return data.profiles[data.user_of_play, PROFILE_FIELDS.index(self.config.segment)].astype(np.int64)
+        return data.of_context(self.config.segment).astype(np.int64)
 
     def _shrunk(self, count: np.ndarray) -> np.ndarray:
         everybody = self._score / max(self._score.sum(), 1e-12)
@@ -148,17 +144,3 @@ def recency(data: ListeningData, config: PopularityConfig) -> np.ndarray:
         )
     age = data.offsets[data.user_of_play + 1] - 1 - np.arange(data.n_plays)
     return 0.5 ** (age / config.half_life_plays)
-
-
-def age_band(age: int | None) -> str:
-    """The band of ``AGE_BANDS`` an age in years is in, "" where unknown.
-
-    >>> age_band(17), age_band(30), age_band(80), age_band(None)
-    ('-17', '25-34', '65-', '')
-    """
-    if age is None or age < 0:
-        return ""
-    starts = (0, *AGE_BANDS)
-    band = int(np.searchsorted(starts, age, side="right")) - 1
-    first = str(starts[band]) if band else ""
-    return f"{first}-{starts[band + 1] - 1}" if band + 1 < len(starts) else f"{first}-"

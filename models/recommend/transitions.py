@@ -82,7 +82,7 @@ class Transitions(HistoryRecommender):
         self.name = "transitions_own" if self.config.own else "transitions"
 
     def fit(self, data: ListeningData, progress: Progress | None = None) -> Transitions:
-        self._learn_catalogue(data.catalogue)
+        self._learn(data)
         self._prior = popularity_prior(data)
         self._table = normalised(transition_counts(data, self.config), data.plays, self.config)
         return self

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from models.baselines import NAMES, make
+from models.baselines import SIDE_BY_SIDE, make
 from models.evaluation.metrics import evaluate
 
 
-def judged(train, held, names=NAMES):
+def judged(train, held, names=SIDE_BY_SIDE):
     return [evaluate(make(name)[0].fit(train), held, name) for name in names]

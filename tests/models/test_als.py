@@ -10,6 +10,7 @@ import pytest
 from models.evaluation.metrics import PRIMARY, evaluate
 from models.evaluation.split import split
 from models.recommend.als import Als, AlsConfig, ratings
+from models.recommend.base import Requests
 from models.recommend.popularity import Popularity
 
 SMALL = AlsConfig(rank=6, iterations=8, regularization=0.05, alpha=10.0, half_life=None, blocks=2)
@@ -68,7 +69,7 @@ def test_recency_fades_a_play_out_of_the_factor(fitted, data):
 def test_no_play_no_factor(fitted, data):
     model, _ = fitted
     assert (model.fold_in([np.array([], int)]) == 0).all()
-    ids, _ = model.recommend([[]], 3)
+    ids, _ = model.recommend(Requests.of([[]]), 3)
     assert (data.listeners[model.catalogue.vocabulary.lookup(ids[0])] >= np.sort(data.listeners)[-3:][::-1]).all()
 
 

@@ -10,6 +10,7 @@ from handmade import listening
 
 from models.evaluation.metrics import PRIMARY, evaluate
 from models.evaluation.split import split
+from models.recommend.base import Requests
 from models.recommend.ncf import Ncf, mean_of_listeners
 from models.recommend.ncf_config import NcfConfig
 from models.recommend.ncf_examples import NcfSampler, before
@@ -87,7 +88,7 @@ def test_blocks_of_items_change_nothing(neumf, data, monkeypatch):
 
 
 def test_nobody_and_anybody_get_an_answer(neumf):
-    ids, scores = neumf.recommend([[], ["track-1"], ["no such track"]], 5)
+    ids, scores = neumf.recommend(Requests.of([[], ["track-1"], ["no such track"]]), 5)
     assert (ids != "").all()
     np.testing.assert_array_equal(ids[0], ids[2])
     assert np.isfinite(scores).all()

@@ -8,18 +8,24 @@ import numpy as np
 import pytest
 from handmade import listening
 
-from models.recommend.popularity import Popularity, PopularityConfig, age_band
+from models.context import PROFILE_FIELDS, Categories
+from models.recommend.base import Queries, Requests
+from models.recommend.popularity import Popularity, PopularityConfig
 
 
 def order(model: Popularity, n: int = 10, devices: list[str] | None = None) -> str:
-    ids, _ = model.recommend([[]], n, devices=devices)
+    ids, _ = model.recommend(Requests.of([[]], device=devices), n)
     return "".join(ids[0])
+
+
+def device_scores(model: Popularity, name: str) -> np.ndarray:
+    return model.scores(model.queries(Requests.of([[]], device=[name])))[0]
 
 
 def test_recent_with_a_clock_counts_each_listener_by_their_latest_play():
     data = listening({"u": "aab", "v": "ac"}, {"u": [0, 4, 10], "v": [2, 6]})
     model = Popularity(PopularityConfig(half_life_days=2.0)).fit(data)
-    scores = model.scores([np.array([], int)], np.array([-1]), [""])[0]
+    scores = model.scores(Queries.of([[]]))[0]
     # the data end on day 10: a by u on day 4 and by v on day 2, b on day 10, c on day 6
     np.testing.assert_allclose(scores, [0.5**3 + 0.5**4, 1.0, 0.5**2])
     assert model.name == "popularity_recent"
@@ -28,7 +34,7 @@ def test_recent_with_a_clock_counts_each_listener_by_their_latest_play():
 
 def test_recent_without_a_clock_counts_from_each_listeners_end():
     data = listening({"u": "aab", "v": "aca"})
-    scores = Popularity(PopularityConfig(half_life_plays=1.0)).fit(data).scores([[]], np.array([-1]), [""])[0]
+    scores = Popularity(PopularityConfig(half_life_plays=1.0)).fit(data).scores(Queries.of([[]]))[0]
     np.testing.assert_allclose(scores, [0.5 + 1.0, 1.0, 0.5])
 
 
@@ -39,7 +45,7 @@ def test_days_of_a_synthetic_clock_are_refused():
 
 def test_a_window_of_days_forgets_what_is_older():
     data = listening({"u": "ab", "v": "ac", "w": "ab"}, {"u": [0, 9.5], "v": [1, 8], "w": [2, 9.9]})
-    scores = Popularity(PopularityConfig(last_days=1.0)).fit(data).scores([[]], np.array([-1]), [""])[0]
+    scores = Popularity(PopularityConfig(last_days=1.0)).fit(data).scores(Queries.of([[]]))[0]
     assert scores.tolist() == [0, 2, 0]
 
 
@@ -54,7 +60,7 @@ def test_a_segment_is_shrunk_to_everybody(by_device):
     model = Popularity(PopularityConfig(segment="device", shrinkage=2.0)).fit(by_device)
     everybody = np.array([8, 6, 2, 1]) / 17
     car = (np.array([2, 0, 2, 0]) + 2.0 * everybody) / (4 + 2.0)
-    np.testing.assert_allclose(model.segment_scores(["car"])[0], car, rtol=1e-6)
+    np.testing.assert_allclose(device_scores(model, "car"), car, rtol=1e-6)
     assert order(model, devices=["car"]) == "acbd"
     assert order(model, devices=["phone"]) == order(model, devices=["toaster"]) == "abcd"
     assert model.name == "popularity_device"
@@ -64,8 +70,7 @@ def test_the_more_it_is_shrunk_the_nearer_it_is_to_everybodys_list(by_device):
     everybody = np.array([8, 6, 2, 1]) / 17
     far = [
         np.abs(
-            Popularity(PopularityConfig(segment="device", shrinkage=m)).fit(by_device).segment_scores(["tv"])[0]
-            - everybody
+            device_scores(Popularity(PopularityConfig(segment="device", shrinkage=m)).fit(by_device), "tv") - everybody
         ).sum()
         for m in (0.0, 1.0, 10.0, 1e6)
     ]
@@ -73,29 +78,29 @@ def test_the_more_it_is_shrunk_the_nearer_it_is_to_everybodys_list(by_device):
     assert far[-1] < 1e-5 < far[0]
 
 
-def test_labels_make_segments_of_any_kind(by_device):
-    labels = {user: "SE" if user[0] == "v" else "FR" for user in by_device.users}
-    model = Popularity(PopularityConfig(segment="country", shrinkage=0.1), labels).fit(by_device)
-    assert model.segment_scores(["SE"])[0].argmax() == 0
-    assert model.segment_scores(["SE"])[0][2] > model.segment_scores(["SE"])[0][1]
-    assert model.segment_scores(["FR"])[0][1] > model.segment_scores(["FR"])[0][2]
-    np.testing.assert_allclose(model.segment_scores([""])[0], [8, 6, 2, 1])
-    with pytest.raises(ValueError, match="segment 'country' needs labels"):
-        Popularity(PopularityConfig(segment="country"))
+def test_the_profile_makes_segments_too(by_device):
+    country = Categories.of(PROFILE_FIELDS, country=("SE", "FR"))
+    column = PROFILE_FIELDS.index("country")
+    profiles = np.full((by_device.n_users, len(PROFILE_FIELDS)), -1, np.int16)
+    profiles[:, column] = [0 if user[0] == "v" else 1 for user in by_device.users]
+    data = replace(by_device, profiles=profiles, profile_fields=country)
+    model = Popularity(PopularityConfig(segment="country", shrinkage=0.1)).fit(data)
+
+    def ranked(name):
+        ids, _ = model.recommend(Requests.of([[]], profile={"country": [name]}), 4)
+        return "".join(ids[0])
+
+    assert (ranked("SE"), ranked("FR"), ranked("XX")) == ("acbd", "abdc", "abcd")
+    with pytest.raises(ValueError, match="'mood' is no field"):
+        PopularityConfig(segment="mood")
 
 
 def test_a_listener_of_two_segments_counts_once_in_each_and_once_for_all():
     data = listening({"u": "aaa"}, devices={"u": ["phone", "car", "phone"]})
     model = Popularity(PopularityConfig(segment="device", shrinkage=0.0)).fit(data)
     assert model._score.tolist() == [1.0]
-    counts = model._counts(data, data.devices.astype(int), 2)
+    counts = model._counts(data, data.of_context("device").astype(int), 2)
     assert counts.tolist() == [[1.0], [1.0]]
-
-
-def test_age_bands_have_no_gap():
-    bands = [age_band(age) for age in range(100)]
-    assert list(dict.fromkeys(bands)) == ["-17", "18-24", "25-34", "35-44", "45-54", "55-64", "65-"]
-    assert age_band(None) == age_band(-1) == ""
 
 
 def test_settings_that_make_no_sense_are_refused():

@@ -39,13 +39,13 @@ class Planted(CatalogueRecommender):
         self.config, self.log = config, log
 
     def fit(self, data, progress=None):
-        self._learn_catalogue(data.catalogue)
+        self._learn(data)
         self.log.fits.append(data)
         self._model = Transitions(TransitionConfig()).fit(data)
         return self
 
-    def scores(self, histories, hours, devices):
-        scores = self._model.scores(histories, hours, devices)
+    def scores(self, queries):
+        scores = self._model.scores(queries)
         rng = np.random.default_rng(0)
         sign = 1 if self.config.right == "yes" else -1
         return sign * scores + self.config.noise * rng.random(scores.shape)

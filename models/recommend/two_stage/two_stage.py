@@ -19,7 +19,7 @@ from models.recommend.two_stage.examples import (
     examples,
     next_moments,
 )
-from models.recommend.two_stage.lambdamart import LambdaMartConfig, fit_lambdamart
+from models.recommend.two_stage.lambdamart import fit_lambdamart
 from models.recommend.two_stage.tables import Tables
 from models.vocabulary import tie_order
 
@@ -52,7 +52,6 @@ class TwoStage(CatalogueRecommender):
 
     def fit(self, data: ListeningData, progress: Progress | None = None) -> TwoStage:
         """``progress`` gets ``epoch`` (the step, from 1), ``seconds`` and what the step counted."""
-        from models.recommend.two_stage.scorer import TwoStageScorer
         from models.recommend.two_stage.trees import Trees
 
         data = data.in_order(np.argsort(tie_order(data.catalogue.ids)))
@@ -66,18 +65,31 @@ class TwoStage(CatalogueRecommender):
                 progress({"epoch": steps, "seconds": time.monotonic() - started, **values})
 
         learned = self._examples(data, told)
-        rankers = {}
+        self.rankers = {}
         for task, settings in (("next", self.config.next_ranker), ("discover", self.config.discover_ranker)):
             seeded = replace(settings, seed=settings.seed + self.config.seed)
-            rankers[task] = Trees.of(self._booster(learned[task], seeded))
+            self.rankers[task] = Trees.of(fit_lambdamart(learned[task], seeded, self._spark))
             told(rows=len(learned[task]))
-        self.scorer = TwoStageScorer(self._stage(data), rankers, data.listeners, self.config)
-        self._scores = _traced(self.scorer)
-        told()
-        return self
+        return self._ready(data)
 
-    def _booster(self, learned: RankingExamples, settings: LambdaMartConfig) -> bytes:
-        return fit_lambdamart(learned, settings, self._spark)
+    def refit(self, data: ListeningData, progress: Progress | None = None) -> TwoStage:
+        """Counts over other data under the rankers of this model: how to weigh evidence changes slowly."""
+        data = data.in_order(np.argsort(tie_order(data.catalogue.ids)))
+        other = TwoStage(self.config, self._spark, self._neural)
+        other._learn(data)
+        other.rankers = self.rankers
+        started = time.monotonic()
+        other._ready(data)
+        if progress is not None:
+            progress({"epoch": 1, "seconds": time.monotonic() - started})
+        return other
+
+    def _ready(self, data: ListeningData) -> TwoStage:
+        from models.recommend.two_stage.scorer import TwoStageScorer
+
+        self.scorer = TwoStageScorer(self._stage(data), self.rankers, data.listeners, self.config)
+        self._scores = _traced(self.scorer)
+        return self
 
     def _examples(self, data: ListeningData, told) -> dict[str, RankingExamples]:
         config, rng = self.config, np.random.default_rng(self.config.seed)

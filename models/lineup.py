@@ -1,0 +1,80 @@
+"""The models of one training, by name: each with its settings, made anew for every fit."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING, Any
+
+from models import baselines
+from models.baselines import BaselineConfig
+from models.evaluation.split import HoldOut
+from models.recommend.base import CatalogueRecommender
+from models.recommend.config import TwoTowerConfig
+from models.recommend.two_stage.config import TwoStageConfig
+
+if TYPE_CHECKING:
+    from pyspark.sql import SparkSession
+
+SHIPPED = "two_stage"
+"""The model that listeners get, if the gate lets it."""
+QUICK = (*baselines.SIDE_BY_SIDE, "transitions_own", "item_knn", "two_tower", SHIPPED)
+"""Fit in minutes; the default."""
+NEURAL = ("two_tower",)
+NAMES = (*baselines.NAMES, *NEURAL, SHIPPED)
+
+
+@dataclass(frozen=True)
+class LineupConfig:
+    """names: which models; the rest are settings of each."""
+
+    names: tuple[str, ...] = QUICK
+    baselines: BaselineConfig = field(default_factory=BaselineConfig)
+    two_tower: TwoTowerConfig = field(default_factory=TwoTowerConfig)
+    two_stage: TwoStageConfig = field(default_factory=TwoStageConfig)
+
+    def __post_init__(self) -> None:
+        unknown = [name for name in self.names if name not in NAMES]
+        if unknown:
+            raise ValueError(f"train_models: {', '.join(unknown)} is not known; there are {', '.join(NAMES)}")
+        if SHIPPED not in self.names:
+            raise ValueError(f"train_models: {SHIPPED} is missing, the model that is registered for listeners")
+
+    def seeded(self, seed: int) -> LineupConfig:
+        return replace(self, two_tower=replace(self.two_tower, seed=seed), two_stage=replace(self.two_stage, seed=seed))
+
+
+@dataclass(frozen=True)
+class Entry:
+    """One model: how it is made, and its parameters as they are logged."""
+
+    name: str
+    make: Callable[[], CatalogueRecommender]
+    params: Mapping[str, Any]
+
+
+def entries(config: LineupConfig, validation: HoldOut | None = None, spark: SparkSession | None = None) -> list[Entry]:
+    """In the order of ``config.names``, the shipped model last. ``validation``: for learning curves only."""
+    ordered = [name for name in config.names if name != SHIPPED] + [SHIPPED]
+    return [_entry(name, config, validation, spark) for name in ordered]
+
+
+def _entry(name: str, config: LineupConfig, validation: HoldOut | None, spark: SparkSession | None) -> Entry:
+    if name == "two_tower":
+        return Entry(name, lambda: _two_tower(config, validation), config.two_tower.params())
+    if name == "two_stage":
+        return Entry(name, lambda: _two_stage(config, spark), config.two_stage.params())
+    _, params = baselines.make(name, config.baselines)
+    return Entry(name, lambda: baselines.make(name, config.baselines)[0], params)
+
+
+def _two_tower(config: LineupConfig, validation: HoldOut | None) -> CatalogueRecommender:
+    from models.recommend.two_tower import TwoTower
+
+    return TwoTower(config.two_tower, validation)
+
+
+def _two_stage(config: LineupConfig, spark: SparkSession | None) -> CatalogueRecommender:
+    from models.recommend.two_stage.two_stage import TwoStage
+
+    return TwoStage(config.two_stage, spark)
