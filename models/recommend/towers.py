@@ -26,13 +26,15 @@ ROLES = ("history", "candidate")
 class ItemTower(tf.Module):
     """Embeds every track of the catalogue, once as a play of a history and once as a candidate.
 
-    The roles have tables of their own, equal at the start: that B follows A does not mean that A follows B.
+    The roles have tables of their own, equal at the start: that B follows A does not mean that A follows B. A model
+    with one role ties them. Of ``config`` it takes ``dim``, ``init_scale`` and ``seed``.
     A missing artist, album, genre or acoustic value contributes nothing. A track without a play in training has no
     embedding of its own, only those of its artist and content: an untrained vector would be noise.
     """
 
-    def __init__(self, catalogue: Catalogue, plays: np.ndarray, config: TwoTowerConfig):
+    def __init__(self, catalogue: Catalogue, plays: np.ndarray, config, roles: Sequence[str] = ROLES):
         super().__init__(name="item_tower")
+        self._roles = tuple(roles)
         generator = np.random.default_rng(config.seed)
         self._codes, self._tables = [], []
         attributes = {
@@ -47,19 +49,19 @@ class ItemTower(tf.Module):
                 self._codes.append(
                     (tf.constant(np.maximum(codes, 0), tf.int32), tf.constant((codes >= 0)[:, None], tf.float32))
                 )
-                self._tables.append([tf.Variable(start, name=f"{name}_{role}") for role in ROLES])
+                self._tables.append([tf.Variable(start, name=f"{name}_{role}") for role in roles])
         self._acoustic = None
         content = acoustic_inputs(catalogue.acoustic)
         if content.shape[1]:
             start = generator.normal(0.0, config.init_scale, (content.shape[1], config.dim)).astype(np.float32)
             self._acoustic = tf.constant(content)
-            self._projections = [tf.Variable(start, name=f"acoustic_{role}") for role in ROLES]
+            self._projections = [tf.Variable(start, name=f"acoustic_{role}") for role in roles]
         popularity = np.log1p(plays).astype(np.float32)
         self.bias = tf.Variable(0.5 * popularity - 1.0, name="bias")
 
     def matrix(self, role: str) -> tf.Tensor:
         """float32 [I, D]: every track in one role."""
-        index = ROLES.index(role)
+        index = self._roles.index(role)
         parts = [
             tf.gather(t[index], codes) * known for t, (codes, known) in zip(self._tables, self._codes, strict=True)
         ]
@@ -69,7 +71,7 @@ class ItemTower(tf.Module):
 
     def rows(self, role: str, tracks: tf.Tensor) -> tf.Tensor:
         """float32 [..., D]: some tracks in one role, without forming the whole matrix."""
-        index = ROLES.index(role)
+        index = self._roles.index(role)
         parts = [
             tf.gather(t[index], tf.gather(codes, tracks)) * tf.gather(known, tracks)
             for t, (codes, known) in zip(self._tables, self._codes, strict=True)

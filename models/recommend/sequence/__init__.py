@@ -1,0 +1,6 @@
+"""Sequential recommenders: what comes next, given everything a listener played before, in order."""
+
+from models.recommend.sequence.config import GRU4RecConfig, SequenceConfig, TransformerConfig
+from models.recommend.sequence.recommenders import GRU4Rec, SequenceRecommender, Transformer
+
+__all__ = ["GRU4Rec", "GRU4RecConfig", "SequenceConfig", "SequenceRecommender", "Transformer", "TransformerConfig"]

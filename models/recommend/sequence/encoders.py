@@ -1,0 +1,99 @@
+"""The encoders: from what is put in at each position to a state that has seen the positions up to it alone.
+
+Positions without a play (``known`` false) pass on nothing; their own state is what the encoder says without a history.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+import tensorflow as tf
+
+from models.recommend.sequence.config import GRU4RecConfig, TransformerConfig
+from models.recommend.sequence.layers import AGE_BUCKETS, Dense, Norm, age_buckets, ages, dropped
+
+
+class Recurrence(tf.Module):
+    """Gated recurrent units (Cho et al. 2014), as in GRU4Rec; the state is forgotten where ``fresh`` is true."""
+
+    def __init__(self, config: GRU4RecConfig, generator: np.random.Generator):
+        super().__init__(name="gru")
+        dim = config.dim
+        self.inputs = [Dense(generator, dim, 3 * dim, f"gru_input_{i}") for i in range(config.layers)]
+        self.gates = [Dense(generator, dim, 2 * dim, f"gru_gates_{i}") for i in range(config.layers)]
+        self.candidate = [Dense(generator, dim, dim, f"gru_candidate_{i}") for i in range(config.layers)]
+        self.norm = Norm(dim, "gru_norm")
+        self._dropout, self._dim = config.dropout, dim
+
+    def __call__(self, x: tf.Tensor, known: tf.Tensor, sessions: tf.Tensor | None, training: bool) -> tf.Tensor:
+        """float32 [B, T, D] of inputs of that shape; known: bool [B, T]; sessions: int32 [B, T], None to look back
+        over all of them."""
+        keep = tf.cast(known, tf.float32)[:, :, None]
+        hold = None
+        if sessions is not None:
+            before = tf.pad(sessions[:, :-1], [[0, 0], [1, 0]], constant_values=-1)
+            hold = tf.cast(before == sessions, tf.float32)[:, :, None]
+        inputs = x
+        for layer in range(len(self.inputs)):
+            states = self._run(layer, dropped(x, self._dropout, training), keep, hold)
+            x = states if layer == 0 else x + states
+        return self.norm(x + inputs)
+
+    def _run(self, layer: int, x: tf.Tensor, keep: tf.Tensor, hold: tf.Tensor | None) -> tf.Tensor:
+        batch, dim = tf.shape(x)[0], self._dim
+        inputs = tf.transpose(self.inputs[layer](x), [1, 0, 2])
+        keep = tf.transpose(keep, [1, 0, 2])
+        hold = tf.ones_like(keep) if hold is None else tf.transpose(hold, [1, 0, 2])
+        gates, candidate = self.gates[layer], self.candidate[layer]
+
+        def step(state, now):
+            into, kept, held = now
+            state *= held
+            update, reset = tf.split(tf.sigmoid(into[:, : 2 * dim] + state @ gates.kernel + gates.bias), 2, 1)
+            new = tf.tanh(into[:, 2 * dim :] + (reset * state) @ candidate.kernel + candidate.bias)
+            return state + kept * update * (new - state)
+
+        states = tf.scan(step, (inputs, keep, hold), initializer=tf.zeros([batch, dim]))
+        return tf.transpose(states, [1, 0, 2])
+
+
+class Attention(tf.Module):
+    """Causal self-attention in pre-norm blocks, as in SASRec; how long ago a play was enters as a bias by its age
+    (Raffel et al. 2020) in place of SASRec's absolute positions, so that a window may start anywhere."""
+
+    def __init__(self, config: TransformerConfig, generator: np.random.Generator):
+        super().__init__(name="attention")
+        dim, layers = config.dim, range(config.layers)
+        self.norms = [[Norm(dim, f"norm_{i}_{part}") for part in ("attention", "dense")] for i in layers]
+        self.queries = [Dense(generator, dim, 3 * dim, f"queries_{i}") for i in layers]
+        self.mix = [Dense(generator, dim, dim, f"mix_{i}", scale=0.5) for i in layers]
+        self.widen = [Dense(generator, dim, 2 * dim, f"widen_{i}") for i in layers]
+        self.narrow = [Dense(generator, 2 * dim, dim, f"narrow_{i}", scale=0.5) for i in layers]
+        slopes = -0.1 * np.arange(AGE_BUCKETS)[:, None] * np.linspace(1.0, 0.0, config.heads)[None, :]
+        self.by_age = [tf.Variable(slopes.astype(np.float32), name=f"by_age_{i}") for i in layers]
+        self.norm = Norm(dim, "attention_norm")
+        self._heads, self._dropout = config.heads, config.dropout
+
+    def __call__(self, x: tf.Tensor, known: tf.Tensor, sessions: tf.Tensor | None, training: bool) -> tf.Tensor:
+        """As :meth:`Recurrence.__call__`."""
+        age = ages(tf.shape(x)[1])
+        allowed = (age >= 0)[None] & known[:, None, :]
+        if sessions is not None:
+            allowed &= sessions[:, :, None] == sessions[:, None, :]
+        allowed |= (age == 0)[None]
+        mask = tf.where(allowed, 0.0, -1e9)[:, None]
+        buckets = age_buckets(age)
+        x = dropped(x, self._dropout, training)
+        for layer in range(len(self.queries)):
+            bias = mask + tf.transpose(tf.gather(self.by_age[layer], buckets), [2, 0, 1])[None]
+            x += dropped(self._attend(layer, self.norms[layer][0](x), bias), self._dropout, training)
+            wide = tf.nn.gelu(self.widen[layer](self.norms[layer][1](x)))
+            x += dropped(self.narrow[layer](wide), self._dropout, training)
+        return self.norm(x)
+
+    def _attend(self, layer: int, x: tf.Tensor, bias: tf.Tensor) -> tf.Tensor:
+        shape = tf.shape(x)
+        split = tf.reshape(self.queries[layer](x), [shape[0], shape[1], 3, self._heads, -1])
+        query, key, value = (tf.transpose(part, [0, 2, 1, 3]) for part in tf.unstack(split, axis=2))
+        scale = (x.shape[-1] // self._heads) ** -0.5
+        share = tf.nn.softmax(tf.matmul(query * scale, key, transpose_b=True) + bias)
+        return self.mix[layer](tf.reshape(tf.transpose(tf.matmul(share, value), [0, 2, 1, 3]), shape))

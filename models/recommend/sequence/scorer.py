@@ -1,0 +1,72 @@
+"""A trained sequential model ready to answer, in TensorFlow alone."""
+
+from __future__ import annotations
+
+import numpy as np
+import tensorflow as tf
+
+from models.recommend.memory import scattered
+from models.recommend.sequence.copying import Grid
+from models.recommend.sequence.followers import FollowerTables
+from models.recommend.sequence.network import TINY, Network
+from models.recommend.sequence.windows import Plays
+
+
+class SequenceScorer(tf.Module):
+    """Log probabilities of the next play. Call it with histories (newest first), or :meth:`log_probabilities` with all
+    that is known. It holds variables only, so another module can hold it and be saved."""
+
+    def __init__(self, network: Network, rows: np.ndarray, bias: np.ndarray, artists, albums, tables=None):
+        super().__init__(name="sequence_scorer")
+        self.network = network
+        self.tables: FollowerTables | None = tables
+        self.rows = tf.Variable(np.asarray(rows, np.float32), trainable=False, name="items")
+        self.bias = tf.Variable(np.asarray(bias, np.float32), trainable=False, name="item_bias")
+        self.artists = tf.Variable(np.asarray(artists, np.int32), trainable=False, name="artists")
+        self.albums = tf.Variable(np.asarray(albums, np.int32), trainable=False, name="albums")
+
+    def __call__(self, history: tf.Tensor) -> tf.Tensor:
+        """float32 [B, I] of histories int32 [B, L], newest first, -1 where there is no play (at the end of a row)."""
+        config = self.network.config
+        tracks = tf.reverse(history[:, : config.history], [1])
+        tracks = tf.cond(tf.shape(tracks)[1] > 0, lambda: tracks, lambda: tf.fill([tf.shape(tracks)[0], 1], -1))
+        known = tf.cast(tracks >= 0, tf.int32)
+        place = tf.cumsum(known, 1)
+        sessions = tf.where(tracks >= 0, (place - 1) // config.session_plays, -1)
+        unknown = tf.fill(tf.shape(tracks), -1)
+        return self.log_probabilities(Plays(tracks, sessions, place // config.session_plays, unknown, unknown))
+
+    def log_probabilities(self, plays: Plays, before=None) -> tf.Tensor:
+        """float32 [B, I] of plays whose last column is the latest; ``before`` as in :meth:`Network.states`."""
+        known = plays.tracks >= 0
+        items = tf.gather(self.rows, tf.maximum(plays.tracks, 0)) * tf.cast(known, tf.float32)[:, :, None]
+        states, _ = self.network.states(items, plays, False, before)
+        logits = tf.matmul(self.network.query(states[:, -1]), self.rows, transpose_b=True) + self.bias
+        if self.network.copy is None and self.network.follow is None:
+            return tf.nn.log_softmax(logits)
+        grid = Grid(plays.tracks, self._codes(self.artists, plays), self._codes(self.albums, plays), last=True)
+        recent, followers = plays.tracks, None
+        if self.network.follow is not None:
+            recent = recent[:, -self.network.config.lags :]
+            followers = self.tables.of(recent, tf.zeros_like(recent[:, 0]))
+        gates, copies, counted = self.network.mixture(states, items, grid, followers, last=True)
+        gates = tf.exp(gates[:, 0])
+        return tf.math.log(gates[:, :1] * tf.nn.softmax(logits) + self._listed(plays, gates, copies, counted) + TINY)
+
+    def _listed(self, plays: Plays, gates: tf.Tensor, copies, counted) -> tf.Tensor:
+        """What the heads over a few tracks add to the probability of every track, float32 [B, I]."""
+        columns, values, k = [], [], 1
+        if copies is not None:
+            k += self.network.copy.heads
+            columns.append(plays.tracks)
+            values.append(tf.einsum("bh,bht->bt", gates[:, 1:k], copies[:, :, 0]))
+        if counted is not None:
+            lists, shares = (tf.transpose(x[:, :, 0], [1, 0, 2, 3]) for x in counted)
+            weighted = shares * gates[:, k:, None, None]
+            batch = tf.shape(lists)[0]
+            columns.append(tf.reshape(lists, [batch, -1]))
+            values.append(tf.reshape(weighted, [batch, -1]))
+        return scattered(tf.concat(columns, 1), tf.concat(values, 1), tf.shape(self.bias)[0])
+
+    def _codes(self, codes: tf.Variable, plays: Plays) -> tf.Tensor:
+        return tf.where(plays.tracks >= 0, tf.gather(codes, tf.maximum(plays.tracks, 0)), -1)

@@ -1,0 +1,126 @@
+"""The training loop: cross-entropy of every next play under the mixture, optimised by Adam."""
+
+from __future__ import annotations
+
+import math
+
+import tensorflow as tf
+
+from models.recommend.sequence.config import SequenceConfig
+from models.recommend.sequence.copying import Grid
+from models.recommend.sequence.followers import FollowerTables
+from models.recommend.sequence.network import Network
+from models.recommend.sequence.windows import Batch, Plays
+from models.recommend.towers import MASKED, ItemTower
+
+BETA_1, BETA_2, EPSILON, CLIP = 0.9, 0.98, 1e-8, 1.0
+
+
+class Trainer:
+    """One step is O(P N D) for P targets and N sampled tracks, and O(B T^2) for the heads over the history."""
+
+    def __init__(
+        self,
+        items: ItemTower,
+        network: Network,
+        tables: FollowerTables | None,
+        attributes: tuple,
+        log_chance,
+        steps: int,
+    ):
+        self._items, self._network, self._tables = items, network, tables
+        self._config: SequenceConfig = network.config
+        self._artists, self._albums = (tf.constant(codes, tf.int32) for codes in attributes)
+        self._log_chance = tf.constant(log_chance)
+        self._steps, self._done = max(1, steps), 0
+        self._variables = [*items.trainable_variables, *network.trainable_variables]
+        self._slots = [(tf.Variable(tf.zeros_like(v)), tf.Variable(tf.zeros_like(v))) for v in self._variables]
+        grid, vector = tf.TensorSpec([None, None], tf.int32), tf.TensorSpec([None], tf.int32)
+        scalar = tf.TensorSpec([], tf.float32)
+        batch = Batch(Plays(*[grid] * len(Plays._fields)), grid, vector)
+        self._step = tf.function(self._update, input_signature=[batch, vector, scalar, scalar, scalar])
+
+    def step(self, batch: Batch, negatives) -> tf.Tensor:
+        """One update; returns the loss before it (natural log, per target)."""
+        self._done += 1
+        return self._step(
+            tf.nest.map_structure(tf.constant, batch),
+            tf.constant(negatives),
+            tf.constant(self._config.learning_rate * self.schedule(), tf.float32),
+            tf.constant(BETA_1**self._done, tf.float32),
+            tf.constant(BETA_2**self._done, tf.float32),
+        )
+
+    def schedule(self) -> float:
+        """Share of the learning rate now: linear warm-up over 5 % of the steps, then a cosine down to 2 %."""
+        progress = min(1.0, self._done / self._steps)
+        return min(1.0, progress / 0.05) * (0.02 + 0.49 * (1 + math.cos(math.pi * progress)))
+
+    def _update(self, batch: Batch, negatives, rate, power_1, power_2) -> tf.Tensor:
+        with tf.GradientTape() as tape:
+            loss, extra = self.losses(batch, negatives, training=True)
+            total = loss + extra
+        gradients = tape.gradient(total, self._variables, unconnected_gradients=tf.UnconnectedGradients.ZERO)
+        gradients, _ = tf.clip_by_global_norm([tf.convert_to_tensor(g) for g in gradients], CLIP)
+        for variable, gradient, (m, v) in zip(self._variables, gradients, self._slots, strict=True):
+            tf.raw_ops.ResourceApplyAdam(
+                var=variable.handle, m=m.handle, v=v.handle, beta1_power=power_1, beta2_power=power_2, lr=rate,
+                beta1=BETA_1, beta2=BETA_2, epsilon=EPSILON, grad=gradient,
+            )  # fmt: skip
+        return loss
+
+    def losses(self, batch: Batch, negatives, training: bool) -> tuple[tf.Tensor, tf.Tensor]:
+        """Mean -log p of the targets, and what is added for the softmax over the catalogue alone."""
+        plays, config = batch.plays, self._config
+        items, states, _ = self._encode(plays, training)
+        target = batch.targets >= 0
+        query = tf.boolean_mask(self._network.query(states), target)
+        explore, alone = self._explore(query, tf.boolean_mask(batch.targets, target), negatives)
+        if config.loss == "gbce":
+            explore = tf.stop_gradient(explore)  # gBCE has scores of its own scale; the gate takes them as they are
+        mixed_in = bool(config.copy_heads or config.successors)
+        if not mixed_in:
+            return alone, tf.constant(0.0)
+        places = tf.where(target)
+        explore = tf.scatter_nd(places, explore, tf.shape(target, tf.int64))
+        grid = Grid(plays.tracks, self._codes(self._artists, plays), self._codes(self._albums, plays), last=False)
+        followers = None if self._tables is None else self._tables.of(plays.tracks, batch.folds)
+        mixed = self._network.mixture(states, items, grid, followers, last=False)
+        likelihood = self._network.likelihood(explore, plays, batch.targets, mixed)
+        loss = -tf.reduce_mean(tf.boolean_mask(likelihood, target))
+        return loss, (1.0 if config.loss == "gbce" else config.explore_weight) * alone
+
+    def _encode(self, plays: Plays, training: bool):
+        known = plays.tracks >= 0
+        # Each track of the batch is embedded once.
+        tracks, where = tf.unique(tf.reshape(tf.maximum(plays.tracks, 0), [-1]))
+        where = tf.reshape(where, tf.shape(plays.tracks))
+        rows = self._items.rows("item", tracks)
+        items = self._network.embedded(rows, where, known, training)
+        return items, *self._network.states(items, plays, training)
+
+    def _explore(self, query: tf.Tensor, targets: tf.Tensor, negatives: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+        """Log probabilities of the targets [P] over the sampled catalogue, and the loss of it alone."""
+        unique, where = tf.unique(targets)
+        right = tf.reduce_sum(query * tf.gather(self._items.rows("item", unique), where), 1)
+        right += tf.gather(self._items.bias, targets)
+        wrong = tf.matmul(query, self._items.rows("item", negatives), transpose_b=True)
+        wrong += tf.gather(self._items.bias, negatives)
+        hit = negatives[None, :] == targets[:, None]
+        corrected = tf.where(hit, MASKED, wrong - tf.gather(self._log_chance, negatives))
+        log_chance = right - tf.reduce_logsumexp(tf.concat([right[:, None], corrected], 1), 1)
+        if self._config.loss == "softmax":
+            return log_chance, -tf.reduce_mean(log_chance)
+        return log_chance, self._gbce(right, wrong, hit)
+
+    def _gbce(self, right: tf.Tensor, wrong: tf.Tensor, hit: tf.Tensor) -> tf.Tensor:
+        """Generalised binary cross-entropy: the sigmoid of the right answer to the power beta = a (t (1 - 1/a) + 1/a)
+        with a the share of tracks drawn (Petrov & Macdonald 2023, equation 9)."""
+        drawn = tf.cast(tf.shape(wrong)[1], tf.float32)
+        share = tf.minimum(1.0, drawn / max(1.0, float(len(self._log_chance)) - 1.0))
+        beta = share * (self._config.gbce_t * (1 - 1 / share) + 1 / share)
+        negative = tf.reduce_sum(tf.where(hit, 0.0, tf.nn.softplus(wrong)), 1)
+        return tf.reduce_mean(beta * tf.nn.softplus(-right) + negative) / drawn
+
+    def _codes(self, codes: tf.Tensor, plays: Plays) -> tf.Tensor:
+        return tf.where(plays.tracks >= 0, tf.gather(codes, tf.maximum(plays.tracks, 0)), -1)
