@@ -53,7 +53,7 @@ class CopyHeads(tf.Module):
     def __call__(self, states: tf.Tensor, items: tf.Tensor, grid: Grid, last: bool) -> tf.Tensor:
         """Shares float32 [B, H, Q, T]; states, items: [B, T, D]; Q is T, or 1 (the last position) if ``last``."""
         shape = tf.shape(states)
-        before = tf.pad(states[:, :-1], [[0, 0], [1, 0], [0, 0]])
+        before = tf.pad((states * grid.known)[:, :-1], [[0, 0], [1, 0], [0, 0]])
         key = tf.reshape(self.key(tf.concat([items, before], -1)), [shape[0], shape[1], self.heads, -1])
         asked = states[:, -1:] if last else states
         query = tf.reshape(self.query(asked), [shape[0], tf.shape(asked)[1], self.heads, -1])
@@ -69,13 +69,14 @@ class CopyHeads(tf.Module):
 class Grid:
     """How the plays s relate to the positions t, from codes of tracks, artists and albums, int32 [B, T], -1 unknown.
 
-    allowed: bool [B, Q, T], s is a play up to t; relations: float32 [B, Q, T, R]; buckets: int32 [Q, T];
-    features: float32 [B, Q, G], what the gate is told of repetition at t.
+    known: float32 [B, T, 1], is a play; allowed: bool [B, Q, T], s is a play up to t; relations: float32 [B, Q, T, R];
+    buckets: int32 [Q, T], of the age; features: float32 [B, Q, G], what the gate is told of repetition at t.
     """
 
     def __init__(self, tracks: tf.Tensor, artists: tf.Tensor, albums: tf.Tensor, last: bool):
         length = tf.shape(tracks)[1]
         place = tf.range(length)
+        self.known = tf.cast(tracks >= 0, tf.float32)[:, :, None]
         age = place[:, None] - place[None, :]
         alike = _equal(tracks, tracks)
         earlier = alike & (age > 0)[None]
@@ -117,7 +118,9 @@ class Grid:
         stays = tf.cast((artists == _back(artists, 1)) & (artists >= 0), tf.float32)
         lately = [_moving_mean(x, 8) for x in (repeat, in_run, stays)]
         share = tf.cumsum(repeat, 1) / tf.maximum(count, 1.0)
-        return tf.stack([known, repeat, in_run, stays, *lately, share, tf.math.log1p(times), 0.2 * tf.math.log1p(count)], -1)
+        return tf.stack(
+            [known, repeat, in_run, stays, *lately, share, tf.math.log1p(times), 0.2 * tf.math.log1p(count)], -1
+        )
 
 
 GATE_FEATURES = 10

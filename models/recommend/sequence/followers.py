@@ -45,7 +45,9 @@ class FollowerTables(tf.Module):
         """Followers and log weights [K, B, T, M] of plays int32 [B, T] (-1: none) of listeners of these groups [B]."""
         shape = tf.shape(self.tracks)
         groups = tf.minimum(folds, shape[1] - 1)[:, None] * shape[2] + tf.maximum(plays, 0)
-        rows = [tf.gather(tf.reshape(table, [shape[0], -1, shape[3]]), groups, axis=1) for table in (self.tracks, self.logs)]
+        rows = [
+            tf.gather(tf.reshape(table, [shape[0], -1, shape[3]]), groups, axis=1) for table in (self.tracks, self.logs)
+        ]
         return tf.where((plays >= 0)[None, :, :, None], rows[0], -1), rows[1]
 
 
@@ -56,7 +58,9 @@ class FollowerHeads(tf.Module):
         super().__init__(name="follower_heads")
         self.kinds, self.lags = len(KINDS), config.lags
         self.weight = Dense(generator, config.dim, self.kinds * self.lags, "follower_lags", scale=0.1)
-        self.by_lag = tf.Variable(np.tile(-1.5 * np.arange(self.lags, dtype=np.float32), (self.kinds, 1)), name="follower_by_lag")
+        self.by_lag = tf.Variable(
+            np.tile(-1.5 * np.arange(self.lags, dtype=np.float32), (self.kinds, 1)), name="follower_by_lag"
+        )
         self.power = tf.Variable(np.ones((self.kinds, self.lags), np.float32), name="follower_power")
 
     def shares(self, states: tf.Tensor, lists: tf.Tensor, logs: tf.Tensor) -> tf.Tensor:
@@ -77,7 +81,9 @@ class FollowerHeads(tf.Module):
         for lag in range(self.lags):
             back = tf.minimum(lag, length)
             missing = tf.cast(-1, table.dtype)
-            out.append(tf.pad(table[:, :, : length - back], [[0, 0], [0, 0], [back, 0], [0, 0]], constant_values=missing))
+            out.append(
+                tf.pad(table[:, :, : length - back], [[0, 0], [0, 0], [back, 0], [0, 0]], constant_values=missing)
+            )
         return tf.stack(out, 3)
 
     @staticmethod

@@ -49,8 +49,8 @@ class Network(tf.Module):
         self.gate_hidden = Dense(generator, dim + GATE_FEATURES + 2 * kinds, dim, "gate_hidden")
         self.gate = Dense(generator, dim, 1 + config.copy_heads + kinds, "gate", scale=0.1)
 
-    def states(self, embedded: tf.Tensor, plays: Plays, training: bool, before=None) -> tuple[tf.Tensor, tf.Tensor]:
-        """States and moments, float32 [B, T, D] each, of plays embedded as [B, T, D].
+    def states(self, embedded: tf.Tensor, plays: Plays, training: bool, before=None) -> tf.Tensor:
+        """The state before the play after each, float32 [B, T, D], of plays embedded as [B, T, D].
 
         before: the memory of sessions before the first play, (vector [B, D], sessions int32 [B]), or None.
         """
@@ -63,7 +63,7 @@ class Network(tf.Module):
         if self.config.memory:
             moment += self.recall(self.remembered(embedded, plays, before))
         sessions = plays.sessions if self.config.reach == "session" else None
-        return self.encoder(x + moment, known, sessions, training) + moment, moment
+        return self.encoder(x + moment, known, sessions, training) + moment
 
     def remembered(self, embedded: tf.Tensor, plays: Plays, before) -> tf.Tensor:
         """float32 [B, T, D]: the memory read before the play after each, of about unit length."""
@@ -73,17 +73,14 @@ class Network(tf.Module):
         total = tf.matmul(raw, embedded)
         if before is not None:
             vector, sessions = before
-            first = tf.reduce_min(tf.where(plays.upcoming >= 0, plays.upcoming, plays.upcoming.dtype.max), 1, keepdims=True)
+            first = tf.reduce_min(
+                tf.where(plays.upcoming >= 0, plays.upcoming, plays.upcoming.dtype.max), 1, keepdims=True
+            )
             kept = tf.pow(tf.constant(decay), tf.cast(tf.maximum(plays.upcoming - first, 0), tf.float32))[:, :, None]
             total += kept * vector[:, None]
             held += kept * (1 - tf.pow(tf.constant(decay), tf.cast(sessions, tf.float32)))[:, None, None]
         mean = tf.math.divide_no_nan(total, held)
         return mean * tf.math.rsqrt(tf.reduce_mean(mean * mean, -1, keepdims=True) + 1e-6)
-
-    def log_gates(self, states: tf.Tensor, told: list[tf.Tensor]) -> tf.Tensor:
-        """float32 [B, Q, K]: log of the share of each head."""
-        hidden = tf.nn.gelu(self.gate_hidden(tf.concat([states, *told], -1)))
-        return tf.nn.log_softmax(self.gate(hidden))
 
     def mixture(self, states, items, grid: Grid, followers, last: bool):
         """What every head but the softmax says, and the gate.
@@ -93,15 +90,19 @@ class Network(tf.Module):
         """
         asked = states[:, -1:] if last else states
         told, copies, counted = [grid.features], None, None
+        able = [tf.ones_like(asked[:, :, :1], tf.bool)]  # a head with nothing to say has no share
         if self.copy is not None:
             copies = self.copy(states, items, grid, last)
+            able += [tf.reduce_any(grid.allowed, -1)[:, :, None]] * self.copy.heads
         if self.follow is not None:
             lists, logs = (self.follow.lagged(table) for table in followers)
             if last:
                 lists, logs = lists[:, :, -1:], logs[:, :, -1:]
             counted = (lists, self.follow.shares(asked, lists, logs))
             told.append(self.follow.confidence(lists, logs))
-        return self.log_gates(asked, told), copies, counted
+            able.append(tf.transpose(tf.reduce_any(lists >= 0, [3, 4]), [1, 2, 0]))
+        logits = self.gate(tf.nn.gelu(self.gate_hidden(tf.concat([asked, *told], -1))))
+        return tf.nn.log_softmax(tf.where(tf.concat(able, -1), logits, -1e9)), copies, counted
 
     def likelihood(self, explore: tf.Tensor, plays: Plays, targets: tf.Tensor, mixed) -> tf.Tensor:
         """Log probability of each target, float32 [B, T], of the softmax's log probabilities ``explore`` [B, T]."""

@@ -48,6 +48,8 @@ class SequenceRecommender(CatalogueRecommender):
         rng = np.random.default_rng(config.seed)
         windows = Windows(data, config)
         items = ItemTower(data.catalogue, data.plays, config, roles=("item",))
+        if config.loss == "gbce":  # its scores are log-odds of each track on its own: start at the rate of plays
+            items.bias.assign(np.log((data.plays + 1.0) / (data.n_plays + data.n_tracks)).astype(np.float32))
         network = Network(config, clock=config.clock and data.times is not None)
         negatives = NegativeSampler(data.plays, config.negatives, config.negative_power)
         held_out = FollowerTables.count(data, config, held_out=True) if config.successors else None
@@ -96,7 +98,9 @@ class SequenceRecommender(CatalogueRecommender):
         """The same with what is remembered of sessions before the histories, one a query."""
         for memory in memories:
             if memory.version != self.version:
-                raise ValueError(f"{self.name}: a memory of version {memory.version!r}, the model's is {self.version!r}")
+                raise ValueError(
+                    f"{self.name}: a memory of version {memory.version!r}, the model's is {self.version!r}"
+                )
         vectors = np.stack([memory.vector for memory in memories]).astype(np.float32)
         counts = np.asarray([memory.sessions for memory in memories], np.int32)
         return self._score(plays_of(queries, self.config), (vectors, counts)).numpy()

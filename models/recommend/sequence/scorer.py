@@ -40,7 +40,7 @@ class SequenceScorer(tf.Module):
         """float32 [B, I] of plays whose last column is the latest; ``before`` as in :meth:`Network.states`."""
         known = plays.tracks >= 0
         items = tf.gather(self.rows, tf.maximum(plays.tracks, 0)) * tf.cast(known, tf.float32)[:, :, None]
-        states, _ = self.network.states(items, plays, False, before)
+        states = self.network.states(items, plays, False, before)
         logits = tf.matmul(self.network.query(states[:, -1]), self.rows, transpose_b=True) + self.bias
         if self.network.copy is None and self.network.follow is None:
             return tf.nn.log_softmax(logits)

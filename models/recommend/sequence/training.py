@@ -71,24 +71,30 @@ class Trainer:
 
     def losses(self, batch: Batch, negatives, training: bool) -> tuple[tf.Tensor, tf.Tensor]:
         """Mean -log p of the targets, and what is added for the softmax over the catalogue alone."""
-        plays, config = batch.plays, self._config
-        items, states, _ = self._encode(plays, training)
+        likelihood, alone = self.likelihoods(batch, negatives, training)
+        config = self._config
+        if not (config.copy_heads or config.successors):
+            return alone, tf.constant(0.0)
+        loss = -tf.reduce_mean(tf.boolean_mask(likelihood, batch.targets >= 0))
+        return loss, (1.0 if config.loss == "gbce" else config.explore_weight) * alone
+
+    def likelihoods(self, batch: Batch, negatives, training: bool) -> tuple[tf.Tensor, tf.Tensor]:
+        """Log probability of each target, float32 [B, T] (of no meaning where there is none), and the mean loss of the
+        softmax over the catalogue alone."""
+        plays, config, network = batch.plays, self._config, self._network
+        items, states = self._encode(plays, training)
         target = batch.targets >= 0
-        query = tf.boolean_mask(self._network.query(states), target)
+        query = tf.boolean_mask(network.query(states), target)
         explore, alone = self._explore(query, tf.boolean_mask(batch.targets, target), negatives)
         if config.loss == "gbce":
             explore = tf.stop_gradient(explore)  # gBCE has scores of its own scale; the gate takes them as they are
-        mixed_in = bool(config.copy_heads or config.successors)
-        if not mixed_in:
-            return alone, tf.constant(0.0)
-        places = tf.where(target)
-        explore = tf.scatter_nd(places, explore, tf.shape(target, tf.int64))
+        explore = tf.scatter_nd(tf.where(target), explore, tf.shape(target, tf.int64))
+        if not (config.copy_heads or config.successors):
+            return explore, alone
         grid = Grid(plays.tracks, self._codes(self._artists, plays), self._codes(self._albums, plays), last=False)
         followers = None if self._tables is None else self._tables.of(plays.tracks, batch.folds)
-        mixed = self._network.mixture(states, items, grid, followers, last=False)
-        likelihood = self._network.likelihood(explore, plays, batch.targets, mixed)
-        loss = -tf.reduce_mean(tf.boolean_mask(likelihood, target))
-        return loss, (1.0 if config.loss == "gbce" else config.explore_weight) * alone
+        mixed = network.mixture(states, items, grid, followers, last=False)
+        return network.likelihood(explore, plays, batch.targets, mixed), alone
 
     def _encode(self, plays: Plays, training: bool):
         known = plays.tracks >= 0
@@ -97,7 +103,7 @@ class Trainer:
         where = tf.reshape(where, tf.shape(plays.tracks))
         rows = self._items.rows("item", tracks)
         items = self._network.embedded(rows, where, known, training)
-        return items, *self._network.states(items, plays, training)
+        return items, self._network.states(items, plays, training)
 
     def _explore(self, query: tf.Tensor, targets: tf.Tensor, negatives: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
         """Log probabilities of the targets [P] over the sampled catalogue, and the loss of it alone."""
