@@ -50,6 +50,7 @@ class ItemTower(tf.Module):
                     (tf.constant(np.maximum(codes, 0), tf.int32), tf.constant((codes >= 0)[:, None], tf.float32))
                 )
                 self._tables.append([tf.Variable(start, name=f"{name}_{role}") for role in roles])
+        self._own = bool((attributes["track"][0] >= 0).any())
         self._acoustic = None
         content = acoustic_inputs(catalogue.acoustic)
         if content.shape[1]:
@@ -69,13 +70,17 @@ class ItemTower(tf.Module):
             parts.append(self._acoustic @ self._projections[index])
         return tf.add_n(parts)
 
-    def rows(self, role: str, tracks: tf.Tensor) -> tf.Tensor:
-        """float32 [..., D]: some tracks in one role, without forming the whole matrix."""
+    def rows(self, role: str, tracks: tf.Tensor, own: tf.Tensor | None = None) -> tf.Tensor:
+        """float32 [..., D]: some tracks in one role, without forming the whole matrix.
+
+        own: float32 [..., 1], the share of each track's own embedding that is taken (all of it by default)."""
         index = self._roles.index(role)
         parts = [
             tf.gather(t[index], tf.gather(codes, tracks)) * tf.gather(known, tracks)
             for t, (codes, known) in zip(self._tables, self._codes, strict=True)
         ]
+        if own is not None and self._own:
+            parts[0] *= own
         if self._acoustic is not None:
             parts.append(tf.tensordot(tf.gather(self._acoustic, tracks), self._projections[index], 1))
         return tf.add_n(parts)

@@ -22,6 +22,7 @@ class SequenceConfig:
     only from what neither copying nor counting explains.
     copy_heads: ways of copying from the history; 0 leaves it out. successors: followers kept of each track in the
     counted tables, 0 leaves them out. lags: latest plays whose followers are looked at.
+    ties: whether candidates are scored by what ties them to the latest play and the history, too (``ties.TIES``).
     folds: groups of listeners; in training a listener's followers are counted on the other groups, for the counts of
     a group know its answers.
     memory: whether closed sessions are remembered in a long-term vector; memory_decay: share kept at each session end.
@@ -44,6 +45,7 @@ class SequenceConfig:
     copy_heads: int = 3
     successors: int = 64
     lags: int = 4
+    ties: bool = True
     folds: int = 4
     memory: bool = True
     memory_decay: float = 0.7

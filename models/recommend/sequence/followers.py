@@ -12,6 +12,7 @@ import tensorflow as tf
 from models.data import ListeningData
 from models.recommend.sequence.config import SequenceConfig
 from models.recommend.sequence.layers import Dense
+from models.recommend.sequence.ties import TIES, Ties
 from models.recommend.transitions import TransitionConfig, normalised, strongest, transition_counts
 
 KINDS = (TransitionConfig(window=1, backward=0.0), TransitionConfig())
@@ -62,13 +63,20 @@ class FollowerHeads(tf.Module):
             np.tile(-1.5 * np.arange(self.lags, dtype=np.float32), (self.kinds, 1)), name="follower_by_lag"
         )
         self.power = tf.Variable(np.ones((self.kinds, self.lags), np.float32), name="follower_power")
+        self.ties = Dense(generator, config.dim, self.kinds * len(TIES), "follower_ties", scale=0.1)
 
-    def shares(self, states: tf.Tensor, lists: tf.Tensor, logs: tf.Tensor) -> tf.Tensor:
+    def shares(self, states: tf.Tensor, lists: tf.Tensor, logs: tf.Tensor, ties: Ties | None) -> tf.Tensor:
         """float32 [K, B, Q, A, M]: the chance of each follower; states [B, Q, D]; lists, logs [K, B, Q, A, M]."""
         shape = tf.shape(states)
         known = lists >= 0
         power = tf.nn.softplus(self.power * 0.5413)[:, None, None, :, None]
-        within = tf.nn.softmax(tf.where(known, logs * power, -1e9)) * tf.cast(known, tf.float32)
+        logs = logs * power
+        if ties is not None:
+            worth = tf.reshape(self.ties(states), [shape[0], shape[1], self.kinds, len(TIES)])
+            worth = tf.transpose(worth, [3, 2, 0, 1])[..., None, None]
+            for flag, value in zip(ties.of_lists(lists), tf.unstack(worth, num=len(TIES)), strict=True):
+                logs += flag * value
+        within = tf.nn.softmax(tf.where(known, logs, -1e9)) * tf.cast(known, tf.float32)
         lag = tf.reshape(self.weight(states), [shape[0], shape[1], self.kinds, self.lags])
         lag = tf.transpose(lag, [2, 0, 1, 3]) + self.by_lag[:, None, None]
         lag = tf.nn.softmax(tf.where(tf.reduce_any(known, -1), lag, -1e9))
@@ -85,6 +93,14 @@ class FollowerHeads(tf.Module):
                 tf.pad(table[:, :, : length - back], [[0, 0], [0, 0], [back, 0], [0, 0]], constant_values=missing)
             )
         return tf.stack(out, 3)
+
+    def on_plays(self, lists: tf.Tensor, logs: tf.Tensor, ties: Ties) -> tf.Tensor:
+        """float32 [K, B, Q, T]: how much each play of the history is known to follow the latest plays, each of which
+        counts half of the one after it, on a logarithmic scale."""
+        weight = tf.exp(logs) * 0.5 ** np.arange(self.lags, dtype=np.float32)[:, None]
+        weight = tf.where(lists >= 0, weight, 0.0)
+        shape = tf.concat([tf.shape(lists)[:3], [-1]], 0)
+        return tf.math.log1p(30.0 * ties.on_plays(tf.reshape(lists, shape), tf.reshape(weight, shape)))
 
     @staticmethod
     def confidence(lists: tf.Tensor, logs: tf.Tensor) -> tf.Tensor:

@@ -17,6 +17,7 @@ from models.recommend.sequence.encoders import Attention, Recurrence
 from models.recommend.sequence.followers import FollowerHeads
 from models.recommend.sequence.layers import Dense, Norm, dropped
 from models.recommend.sequence.long_term import unscaled
+from models.recommend.sequence.ties import TIES, Ties
 from models.recommend.sequence.windows import GAPS, HOURS_OF_WEEK, Plays
 
 TINY = 1e-12
@@ -43,9 +44,11 @@ class Network(tf.Module):
         recurrent = isinstance(config, GRU4RecConfig)
         self.encoder = Recurrence(config, generator) if recurrent else Attention(config, generator)
         self.query = Dense(generator, dim, dim, "query")
-        self.copy = CopyHeads(config.copy_heads, dim, generator) if config.copy_heads else None
+        self.worth = Dense(generator, dim, len(TIES), "ties", scale=0.1) if config.ties else None
         self.follow = FollowerHeads(config, generator) if config.successors else None
         kinds = 0 if self.follow is None else self.follow.kinds
+        told = kinds if config.ties else 0
+        self.copy = CopyHeads(config.copy_heads, dim, told, generator) if config.copy_heads else None
         self.gate_hidden = Dense(generator, dim + GATE_FEATURES + 2 * kinds, dim, "gate_hidden")
         self.gate = Dense(generator, dim, 1 + config.copy_heads + kinds, "gate", scale=0.1)
 
@@ -82,7 +85,7 @@ class Network(tf.Module):
         mean = tf.math.divide_no_nan(total, held)
         return mean * tf.math.rsqrt(tf.reduce_mean(mean * mean, -1, keepdims=True) + 1e-6)
 
-    def mixture(self, states, items, grid: Grid, followers, last: bool):
+    def mixture(self, states, items, grid: Grid, followers, ties: Ties | None, last: bool):
         """What every head but the softmax says, and the gate.
 
         followers: (lists, logs) as from ``FollowerTables.of``, or None. Returns log gates [B, Q, K], shares of copies
@@ -91,14 +94,18 @@ class Network(tf.Module):
         asked = states[:, -1:] if last else states
         told, copies, counted = [grid.features], None, None
         able = [tf.ones_like(asked[:, :, :1], tf.bool)]  # a head with nothing to say has no share
-        if self.copy is not None:
-            copies = self.copy(states, items, grid, last)
-            able += [tf.reduce_any(grid.allowed, -1)[:, :, None]] * self.copy.heads
+        on_plays = None
         if self.follow is not None:
             lists, logs = (self.follow.lagged(table) for table in followers)
             if last:
                 lists, logs = lists[:, :, -1:], logs[:, :, -1:]
-            counted = (lists, self.follow.shares(asked, lists, logs))
+            if ties is not None:
+                on_plays = self.follow.on_plays(lists, logs, ties)
+        if self.copy is not None:
+            copies = self.copy(states, items, grid, on_plays, last)
+            able += [tf.reduce_any(grid.allowed, -1)[:, :, None]] * self.copy.heads
+        if self.follow is not None:
+            counted = (lists, self.follow.shares(asked, lists, logs, ties))
             told.append(self.follow.confidence(lists, logs))
             able.append(tf.transpose(tf.reduce_any(lists >= 0, [3, 4]), [1, 2, 0]))
         logits = self.gate(tf.nn.gelu(self.gate_hidden(tf.concat([asked, *told], -1))))

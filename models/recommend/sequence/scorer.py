@@ -9,6 +9,7 @@ from models.recommend.memory import scattered
 from models.recommend.sequence.copying import Grid
 from models.recommend.sequence.followers import FollowerTables
 from models.recommend.sequence.network import TINY, Network
+from models.recommend.sequence.ties import TIES, Ties
 from models.recommend.sequence.windows import Plays
 
 
@@ -42,6 +43,13 @@ class SequenceScorer(tf.Module):
         items = tf.gather(self.rows, tf.maximum(plays.tracks, 0)) * tf.cast(known, tf.float32)[:, :, None]
         states = self.network.states(items, plays, False, before)
         logits = tf.matmul(self.network.query(states[:, -1]), self.rows, transpose_b=True) + self.bias
+        ties = None
+        if self.network.worth is not None:
+            ties = Ties(plays.tracks, self.artists, self.albums, last=True)
+            rows = tf.range(tf.shape(logits, tf.int64)[0])
+            flags = ties.of_all(tf.range(tf.shape(self.bias)[0]), tf.stack([rows, tf.zeros_like(rows)], 1))
+            worth = tf.split(self.network.worth(states[:, -1]), len(TIES), axis=1)
+            logits += tf.add_n([flag * w for flag, w in zip(flags, worth, strict=True)])
         if self.network.copy is None and self.network.follow is None:
             return tf.nn.log_softmax(logits)
         grid = Grid(plays.tracks, self._codes(self.artists, plays), self._codes(self.albums, plays), last=True)
@@ -49,7 +57,7 @@ class SequenceScorer(tf.Module):
         if self.network.follow is not None:
             recent = recent[:, -self.network.config.lags :]
             followers = self.tables.of(recent, tf.zeros_like(recent[:, 0]))
-        gates, copies, counted = self.network.mixture(states, items, grid, followers, last=True)
+        gates, copies, counted = self.network.mixture(states, items, grid, followers, ties, last=True)
         gates = tf.exp(gates[:, 0])
         return tf.math.log(gates[:, :1] * tf.nn.softmax(logits) + self._listed(plays, gates, copies, counted) + TINY)
 

@@ -10,6 +10,7 @@ from models.recommend.sequence.config import SequenceConfig
 from models.recommend.sequence.copying import Grid
 from models.recommend.sequence.followers import FollowerTables
 from models.recommend.sequence.network import Network
+from models.recommend.sequence.ties import TIES, Ties
 from models.recommend.sequence.windows import Batch, Plays
 from models.recommend.towers import MASKED, ItemTower
 
@@ -83,17 +84,18 @@ class Trainer:
         softmax over the catalogue alone."""
         plays, config, network = batch.plays, self._config, self._network
         items, states = self._encode(plays, training)
-        target = batch.targets >= 0
-        query = tf.boolean_mask(network.query(states), target)
-        explore, alone = self._explore(query, tf.boolean_mask(batch.targets, target), negatives)
+        ties = Ties(plays.tracks, self._artists, self._albums, last=False) if config.ties else None
+        where = tf.where(batch.targets >= 0)
+        explore, alone = self._explore(tf.gather_nd(states, where), tf.gather_nd(batch.targets, where), negatives,
+                                       ties, where)  # fmt: skip
         if config.loss == "gbce":
             explore = tf.stop_gradient(explore)  # gBCE has scores of its own scale; the gate takes them as they are
-        explore = tf.scatter_nd(tf.where(target), explore, tf.shape(target, tf.int64))
+        explore = tf.scatter_nd(where, explore, tf.shape(batch.targets, tf.int64))
         if not (config.copy_heads or config.successors):
             return explore, alone
         grid = Grid(plays.tracks, self._codes(self._artists, plays), self._codes(self._albums, plays), last=False)
         followers = None if self._tables is None else self._tables.of(plays.tracks, batch.folds)
-        mixed = network.mixture(states, items, grid, followers, last=False)
+        mixed = network.mixture(states, items, grid, followers, ties, last=False)
         return network.likelihood(explore, plays, batch.targets, mixed), alone
 
     def _encode(self, plays: Plays, training: bool):
@@ -101,17 +103,26 @@ class Trainer:
         # Each track of the batch is embedded once.
         tracks, where = tf.unique(tf.reshape(tf.maximum(plays.tracks, 0), [-1]))
         where = tf.reshape(where, tf.shape(plays.tracks))
-        rows = self._items.rows("item", tracks)
+        own = None
+        if training and self._config.track_dropout:
+            own = tf.cast(tf.random.uniform([tf.size(tracks), 1]) >= self._config.track_dropout, tf.float32)
+        rows = self._items.rows("item", tracks, own)
         items = self._network.embedded(rows, where, known, training)
         return items, self._network.states(items, plays, training)
 
-    def _explore(self, query: tf.Tensor, targets: tf.Tensor, negatives: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
-        """Log probabilities of the targets [P] over the sampled catalogue, and the loss of it alone."""
-        unique, where = tf.unique(targets)
-        right = tf.reduce_sum(query * tf.gather(self._items.rows("item", unique), where), 1)
+    def _explore(self, states, targets, negatives, ties: Ties | None, where) -> tuple[tf.Tensor, tf.Tensor]:
+        """Log probabilities of the targets [P] over the sampled catalogue, and the loss of it alone; ``where`` says
+        at which positions [P, 2] the states [P, D] are."""
+        query = self._network.query(states)
+        unique, of_target = tf.unique(targets)
+        right = tf.reduce_sum(query * tf.gather(self._items.rows("item", unique), of_target), 1)
         right += tf.gather(self._items.bias, targets)
         wrong = tf.matmul(query, self._items.rows("item", negatives), transpose_b=True)
         wrong += tf.gather(self._items.bias, negatives)
+        if ties is not None:
+            worth = tf.split(self._network.worth(states), len(TIES), axis=1)
+            wrong += tf.add_n([flag * w for flag, w in zip(ties.of_all(negatives, where), worth, strict=True)])
+            right += tf.add_n([flag * w[:, 0] for flag, w in zip(ties.of_each(targets, where), worth, strict=True)])
         hit = negatives[None, :] == targets[:, None]
         corrected = tf.where(hit, MASKED, wrong - tf.gather(self._log_chance, negatives))
         log_chance = right - tf.reduce_logsumexp(tf.concat([right[:, None], corrected], 1), 1)

@@ -25,7 +25,7 @@ from models.recommend.requests import Queries
 from models.recommend.sequence import GRU4Rec, GRU4RecConfig, Transformer, TransformerConfig
 
 BOTH = [(GRU4Rec, GRU4RecConfig), (Transformer, TransformerConfig)]
-ALONE = {"copy_heads": 0, "successors": 0, "memory": False}  # an encoder and its softmax
+ALONE = {"copy_heads": 0, "successors": 0, "ties": False, "memory": False}  # an encoder and its softmax
 SMALL = {
     "dim": 16,
     "batch_size": 16,
