@@ -38,12 +38,11 @@ def line_up(settings: Settings):
 
     config = LineupConfig()
     epochs = {"epochs": settings.train_epochs, "dim": settings.train_dim}
-    moments = {"moments": settings.train_moments}
     return replace(
         config,
         names=tuple(settings.train_models.split(",")) if settings.train_models else config.names,
         two_tower=replace(config.two_tower, **{k: v for k, v in epochs.items() if v is not None}),
-        two_stage=replace(config.two_stage, **{k: v for k, v in moments.items() if v is not None}),
+        two_stage=config.two_stage.with_moments(settings.train_moments) if settings.train_moments else config.two_stage,
     )
 
 

@@ -11,6 +11,7 @@ from models.baselines import BaselineConfig
 from models.evaluation.split import HoldOut
 from models.recommend.base import CatalogueRecommender
 from models.recommend.config import TwoTowerConfig
+from models.recommend.sequence.config import GRU4RecConfig, TransformerConfig
 from models.recommend.two_stage.config import TwoStageConfig
 
 if TYPE_CHECKING:
@@ -20,7 +21,8 @@ SHIPPED = "two_stage"
 """The model that listeners get, if the gate lets it."""
 QUICK = (*baselines.SIDE_BY_SIDE, "transitions_own", "item_knn", "two_tower", SHIPPED)
 """Fit in minutes; the default."""
-NEURAL = ("two_tower",)
+SEQUENTIAL = ("gru4rec", "transformer")
+NEURAL = ("two_tower", *SEQUENTIAL)
 NAMES = (*baselines.NAMES, *NEURAL, SHIPPED)
 
 
@@ -31,6 +33,8 @@ class LineupConfig:
     names: tuple[str, ...] = QUICK
     baselines: BaselineConfig = field(default_factory=BaselineConfig)
     two_tower: TwoTowerConfig = field(default_factory=TwoTowerConfig)
+    gru4rec: GRU4RecConfig = field(default_factory=GRU4RecConfig)
+    transformer: TransformerConfig = field(default_factory=TransformerConfig)
     two_stage: TwoStageConfig = field(default_factory=TwoStageConfig)
 
     def __post_init__(self) -> None:
@@ -56,12 +60,17 @@ class Entry:
 def entries(config: LineupConfig, validation: HoldOut | None = None, spark: SparkSession | None = None) -> list[Entry]:
     """In the order of ``config.names``, the shipped model last. ``validation``: for learning curves only."""
     ordered = [name for name in config.names if name != SHIPPED] + [SHIPPED]
-    return [_entry(name, config, validation, spark) for name in ordered]
+    return [entry(name, config, validation, spark) for name in ordered]
 
 
-def _entry(name: str, config: LineupConfig, validation: HoldOut | None, spark: SparkSession | None) -> Entry:
+def entry(
+    name: str, config: LineupConfig, validation: HoldOut | None = None, spark: SparkSession | None = None
+) -> Entry:
+    """One model by name; raises ValueError where there is none of it."""
     if name == "two_tower":
         return Entry(name, lambda: _two_tower(config, validation), config.two_tower.params())
+    if name in SEQUENTIAL:
+        return Entry(name, lambda: _sequential(name, config), getattr(config, name).params())
     if name == "two_stage":
         return Entry(name, lambda: _two_stage(config, spark), config.two_stage.params())
     _, params = baselines.make(name, config.baselines)
@@ -72,6 +81,12 @@ def _two_tower(config: LineupConfig, validation: HoldOut | None) -> CatalogueRec
     from models.recommend.two_tower import TwoTower
 
     return TwoTower(config.two_tower, validation)
+
+
+def _sequential(name: str, config: LineupConfig) -> CatalogueRecommender:
+    from models.recommend.sequence.recommenders import GRU4Rec, Transformer
+
+    return {"gru4rec": GRU4Rec, "transformer": Transformer}[name](getattr(config, name))
 
 
 def _two_stage(config: LineupConfig, spark: SparkSession | None) -> CatalogueRecommender:

@@ -37,11 +37,11 @@ def write_predictions(
 ) -> tuple[str, int, int]:
     """Write user_id, rank, track_id to ``out``; -> (what predicted, listeners, rows).
 
-    ``model`` is SERVED or the name of a baseline, which is fit on the lake's gold first. Ids that are all plain
+    ``model`` is SERVED or a name of :mod:`models.lineup`, which is fit on the lake's gold first. Ids that are all plain
     integers are written as integers, as the data sets have them.
     """
     data, _ = load(settings)
-    recommender, name = _served(settings) if model == SERVED else _baseline(data, model)
+    recommender, name = _served(settings) if model == SERVED else _fitted(settings, data, model)
     names = user_ids(settings)
     table = predict(recommender, [names[key] for key in data.users], requests_of(data), task, k)
     columns = {
@@ -64,11 +64,10 @@ def _served(settings: Settings) -> tuple[Recommender, str]:
     return SavedRecommender(folder), f"{settings.model_name} version {version}"
 
 
-def _baseline(data: ListeningData, name: str) -> tuple[Recommender, str]:
-    from models.baselines import make
+def _fitted(settings: Settings, data: ListeningData, name: str) -> tuple[Recommender, str]:
+    from models.lineup import LineupConfig, entry
 
-    baseline, _ = make(name)
-    return baseline.fit(data), f"baseline {name}"
+    return entry(name, LineupConfig().seeded(settings.seed)).make().fit(data), f"{name}, fit on the lake"
 
 
 def _integers(column: pa.ChunkedArray) -> pa.ChunkedArray:

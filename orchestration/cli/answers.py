@@ -55,14 +55,12 @@ def predictions(
     k: Annotated[int, typer.Option(min=1, max=1000)] = 100,
     model: Annotated[
         str,
-        typer.Option(
-            help="served, or a baseline: popularity, ease, transitions, item_knn, als, … (a wrong name lists them)."
-        ),
+        typer.Option(help="served, or one fit now: ease, als, gru4rec, two_stage, … (a wrong name lists them)."),
     ] = "served",
     lake: LakeOption = None,
 ) -> None:
     """Top tracks of every listener by the served version's model (or a baseline), as one Parquet file."""
-    from models.baselines import NAMES
+    from models.lineup import NAMES
     from serving.batch import SERVED, write_predictions
 
     if task not in ("next", "discover"):

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from typing import NamedTuple
 
+from models.recommend.sequence.config import GRU4RecConfig
 from models.recommend.two_stage.lambdamart import LambdaMartConfig
 
 
@@ -43,6 +44,24 @@ SOURCES = (
 
 
 @dataclass(frozen=True)
+class TaskConfig:
+    """What the ranker of one task learns from, and how.
+
+    moments: at most so many of each cut. hard_negatives, easy_negatives: wrong candidates of a moment that are learned
+    from, the best and some of the rest.
+    """
+
+    moments: int
+    hard_negatives: int
+    easy_negatives: int
+    ranker: LambdaMartConfig
+
+
+NEXT = TaskConfig(60_000, 20, 40, LambdaMartConfig())
+DISCOVER = TaskConfig(14_000, 60, 100, LambdaMartConfig(pairs=20))
+
+
+@dataclass(frozen=True)
 class TwoStageConfig:
     """Defaults were chosen on the validation tail of real listening (28 k tracks, 3 k users), never on its test part.
 
@@ -51,9 +70,10 @@ class TwoStageConfig:
     shrinkage: listeners in common that make half of a similarity believed. per_source: best tracks that a source gives;
     candidates: how many of their union are ranked; rank_offset: the larger, the less the first places of a source
     outweigh the later ones.
-    cuts: shares of the plays before which tables are counted for examples from after it; moments: at most so many of
-    each task and cut. ahead: what counts as found by "discover", in plays after the moment as a share of those before.
-    hard_negatives, easy_negatives: wrong candidates of a moment that are learned from, the best and some of the rest.
+    sequence: settings of the sequential model that is one of the sources, None for none.
+    cuts: shares of the plays before which all is counted and trained for examples from after it; more cuts give more
+    examples, and each trains the sequential model once more.
+    ahead: what counts as found by "discover", in plays after the moment as a share of those before.
     popularity_penalty: taken off a new track's score for each unit of log(1 + listeners).
     """
 
@@ -68,23 +88,28 @@ class TwoStageConfig:
     candidates: int = 256
     sources: tuple[Source, ...] = SOURCES
     rank_offset: float = 10.0
-    cuts: tuple[float, ...] = (0.76, 0.88)
-    moments: int = 40_000
+    sequence: GRU4RecConfig | None = field(default_factory=lambda: GRU4RecConfig(epochs=4))
+    cuts: tuple[float, ...] = (0.8,)
+    next: TaskConfig = NEXT
+    discover: TaskConfig = DISCOVER
     ahead: float = 0.2
-    hard_negatives: int = 20
-    easy_negatives: int = 40
-    popularity_penalty: float = 0.0
+    popularity_penalty: float = 0.25
     batch_size: int = 64
     seed: int = 0
-    next_ranker: LambdaMartConfig = field(default_factory=LambdaMartConfig)
-    discover_ranker: LambdaMartConfig = field(default_factory=lambda: LambdaMartConfig(pairs=20))
 
     def __post_init__(self) -> None:
-        for name in ("history", "neighbours", "occurrences", "before", "after", "per_source", "candidates", "moments"):
+        for name in ("history", "neighbours", "occurrences", "before", "after", "per_source", "candidates"):
             if getattr(self, name) < 1:
                 raise ValueError(f"TwoStageConfig.{name}: {getattr(self, name)} must be at least 1")
         if not self.cuts or not all(0 < cut < 1 for cut in self.cuts):
             raise ValueError(f"TwoStageConfig.cuts: {self.cuts} must be shares between 0 and 1, at least one")
+
+    def of(self, task: str) -> TaskConfig:
+        return self.next if task == "next" else self.discover
+
+    def with_moments(self, n: int) -> TwoStageConfig:
+        """The same, learning from at most ``n`` moments a task and cut."""
+        return replace(self, next=replace(self.next, moments=n), discover=replace(self.discover, moments=n))
 
     def params(self) -> dict[str, object]:
         """As logged with a run."""

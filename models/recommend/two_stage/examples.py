@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from models.data import UNKNOWN, ListeningData
-from models.recommend.two_stage.config import TwoStageConfig
+from models.recommend.two_stage.config import TaskConfig, TwoStageConfig
 
 TASKS = ("next", "discover")
 
@@ -103,7 +103,7 @@ def examples(
 ) -> RankingExamples:
     """Candidates and features of the moments by ``first_stage``(history int32 [B, L]) -> (candidates, features).
 
-    Of each moment the right candidates, the best ``hard_negatives`` wrong ones and some of the others are kept; a
+    Of each moment the right candidates, the best wrong ones and some of the others are kept; a
     moment none of whose candidates is right teaches nothing about their order and is left out.
     """
     answers = wanted(data, moments, config.ahead)
@@ -113,14 +113,14 @@ def examples(
         batch = Moments(moments.task, moments.plays[rows], moments.users[rows])
         candidates, features = (x.numpy() for x in first_stage(histories(data, batch, config.history)))
         relevant = np.stack([np.isin(c, a) for c, a in zip(candidates, answers[rows], strict=True)])
-        chosen = _chosen(candidates, relevant, config, rng)
+        chosen = _chosen(candidates, relevant, config.of(moments.task), rng)
         group, place = np.nonzero(chosen)
         kept.append((features[group, place], relevant[group, place].astype(np.float32), group + start))
     features, relevant, group = (np.concatenate(part) for part in zip(*kept, strict=True))
     return RankingExamples(features, relevant, np.unique(group, return_inverse=True)[1].astype(np.int32))
 
 
-def _chosen(candidates: np.ndarray, relevant: np.ndarray, config: TwoStageConfig, rng: np.random.Generator):
+def _chosen(candidates: np.ndarray, relevant: np.ndarray, config: TaskConfig, rng: np.random.Generator):
     n_easy = max(0, candidates.shape[1] - config.hard_negatives)
     share = min(1.0, config.easy_negatives / max(1, n_easy))
     chosen = rng.random(candidates.shape) < share

@@ -42,7 +42,7 @@ class Features(tf.Module):
             own = tf.gather(score, rows, batch_dims=1)
             out[name] = own
             out[f"{name}_of_best"] = own / (tf.reduce_max(score, 1, keepdims=True) + 1e-9)
-        out |= self._of_plays(history, candidates, rows)
+        out |= self._of_plays(history, candidates)
         known = tf.gather(self.columns, rows)
         out |= {name: known[:, :, at] for at, name in enumerate(ITEM_COLUMNS)}
         current = tf.gather(self.columns, tf.maximum(history[:, 0], 0))
@@ -55,6 +55,13 @@ class Features(tf.Module):
         """The artist or album of tracks; ``missing`` where the track or its attribute is unknown."""
         found = tf.where(tracks >= 0, tf.gather(codes, tf.maximum(tracks, 0)), -1)
         return tf.where(found >= 0, found, missing)
+
+    def matched(self, history: tf.Tensor, candidates: tf.Tensor) -> dict[str, tuple[tf.Tensor, tf.Tensor]]:
+        """attribute -> its codes of the plays [B, L] and of the candidates [B, C], never equal where unknown."""
+        out = {"track": (history, tf.where(candidates >= 0, candidates, -2))}
+        for name, codes in (("artist", self.artist), ("album", self.album)):
+            out[name] = (self.attribute(codes, history, -1), self.attribute(codes, candidates, -2))
+        return out
 
     def ways(self, history: tf.Tensor) -> dict[str, dict[str, tf.Tensor]]:
         """attribute -> way of weighting -> float32 [B, L], the weight of each play."""
@@ -102,16 +109,11 @@ class Features(tf.Module):
             "album": common | {"after_album": weight(_follows(album, 1)), "after": after},
         }
 
-    def _of_plays(self, history: tf.Tensor, candidates: tf.Tensor, rows: tf.Tensor) -> dict[str, tf.Tensor]:
+    def _of_plays(self, history: tf.Tensor, candidates: tf.Tensor) -> dict[str, tf.Tensor]:
         ways = self.ways(history)
-        pairs = {
-            "track": (history, candidates),
-            "artist": (self.attribute(self.artist, history, -1), self.attribute(self.artist, candidates, -2)),
-            "album": (self.attribute(self.album, history, -1), self.attribute(self.album, candidates, -2)),
-        }
         ages = tf.range(self.length, dtype=tf.float32)[None, None]
         out = {}
-        for what, (plays, wanted) in pairs.items():
+        for what, (plays, wanted) in self.matched(history, candidates).items():
             equal = tf.cast(wanted[:, :, None] == plays[:, None, :], tf.float32)
             counts = tf.matmul(equal, tf.stack(list(ways[what].values()), -1))
             out |= {f"{what}_{way}": counts[:, :, at] for at, way in enumerate(ways[what])}

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 import tensorflow as tf
 
 from models.recommend.base import UNRANKED
+from models.recommend.two_stage.attribution import Attribution
 from models.recommend.two_stage.config import TwoStageConfig
 from models.recommend.two_stage.features import Features
 from models.recommend.two_stage.sources import Sources
@@ -52,6 +53,7 @@ class TwoStageScorer(tf.Module):
     def __init__(self, stage: FirstStage, rankers: Mapping[str, tf.Module], listeners, config: TwoStageConfig):
         super().__init__(name="two_stage")
         self.stage, self.rankers, self.config = stage, dict(rankers), config
+        self.attribution = Attribution(stage.sources, stage.features)
         popular = config.popularity_penalty * tf.math.log1p(tf.cast(listeners, tf.float32))
         self.penalty = tf.Variable(popular, trainable=False, name="penalty")
 
@@ -75,6 +77,39 @@ class TwoStageScorer(tf.Module):
         values = self._rank(features, candidates, discovers(plays, exclude))
         return tf.where(candidates >= 0, values, UNRANKED)
 
+    def contributions(
+        self, history: tf.Tensor, hours: tf.Tensor, devices: tf.Tensor, exclude: tf.Tensor, candidates: tf.Tensor
+    ) -> tf.Tensor:
+        """float32 [B, C, L + 1]: the share of each play in each candidate's score; last, all else.
+
+        Exact Shapley values of the features, shared out to plays by :class:`Attribution`; they sum to the score.
+        """
+        order = latest_order(history)
+        plays = newest_first(history, self.config.history)
+        features = self.stage.of(plays, exclude, candidates)
+        shape = tf.shape(candidates)
+        values = tf.reshape(self._shapley(features, candidates, discovers(plays, exclude)), [*tf.unstack(shape), -1])
+        shares = self.attribution.by_play(plays, candidates, values)
+        known = tf.cast(candidates >= 0, tf.float32)[:, :, None]
+        by_play = _to_places(shares[:, :, :-1] * known, order, tf.shape(history)[1])
+        rest = tf.where(known > 0, shares[:, :, -1:], UNRANKED)
+        return tf.concat([by_play, rest], -1)
+
+    def _shapley(self, features: tf.Tensor, candidates: tf.Tensor, discover: tf.Tensor) -> tf.Tensor:
+        """float32 [B * C, F + 1]; what popularity costs is in the last column."""
+        rows = tf.reshape(features, [-1, features.shape[-1]])
+        new = tf.reshape(tf.broadcast_to(discover[:, None], tf.shape(candidates)), [-1, 1])
+        width = features.shape[-1] + 1
+
+        def of(row):  # one at a time: a row takes some ten megabytes on the way
+            values, is_new = row[0][None], row[1][0]
+            by = {task: ranker.shapley for task, ranker in self.rankers.items()}
+            return tf.cond(is_new, lambda: by["discover"](values), lambda: by["next"](values))[0]
+
+        values = tf.map_fn(of, (rows, new), fn_output_signature=tf.TensorSpec([width], tf.float32))
+        penalty = tf.reshape(tf.gather(self.penalty, tf.maximum(candidates, 0)), [-1, 1])
+        return tf.concat([values[:, :-1], values[:, -1:] - tf.where(new, penalty, 0.0)], 1)
+
     def _rank(self, features: tf.Tensor, candidates: tf.Tensor, discover: tf.Tensor) -> tf.Tensor:
         shape = tf.shape(features)
         rows = tf.reshape(features, [-1, features.shape[-1]])
@@ -91,12 +126,22 @@ class TwoStageScorer(tf.Module):
         return tf.where(discover[:, None], new, coming)
 
 
+def latest_order(history: tf.Tensor) -> tf.Tensor:
+    """int32 [B, L]: the places of the plays, latest first, and then those of the gaps."""
+    place = tf.where(history >= 0, tf.range(tf.shape(history)[1])[None], -1)
+    return tf.argsort(place, 1, direction="DESCENDING", stable=True)
+
+
+def _to_places(shares: tf.Tensor, order: tf.Tensor, length: tf.Tensor) -> tf.Tensor:
+    """float32 [B, C, length]: ``shares`` by play, latest first, at the places where the plays are."""
+    n = tf.minimum(length, tf.shape(shares)[2])
+    where = tf.one_hot(order[:, :n], length)  # [B, n, length]
+    return tf.matmul(shares[:, :, :n], where)
+
+
 def newest_first(history: tf.Tensor, length: int) -> tf.Tensor:
     """int32 [B, length]: the latest plays, newest first, without the gaps of ``history`` (oldest first)."""
-    n = tf.shape(history)[1]
-    place = tf.where(history >= 0, tf.range(n)[None], -1)
-    order = tf.argsort(place, 1, direction="DESCENDING", stable=True)[:, :length]
-    plays = tf.gather(history, order, batch_dims=1)
+    plays = tf.gather(history, latest_order(history)[:, :length], batch_dims=1)
     return tf.ensure_shape(
         tf.pad(plays, [[0, 0], [0, length - tf.shape(plays)[1]]], constant_values=-1), [None, length]
     )

@@ -13,6 +13,7 @@ from models.data import UNKNOWN, ListeningData
 from models.recommend.base import UNRANKED, CatalogueRecommender, Progress, Queries
 from models.recommend.two_stage.config import TwoStageConfig
 from models.recommend.two_stage.examples import (
+    TASKS,
     RankingExamples,
     before,
     discover_moments,
@@ -26,29 +27,20 @@ from models.vocabulary import tie_order
 if TYPE_CHECKING:
     from pyspark.sql import SparkSession
 
-NeuralSource = Callable[[ListeningData], object]
-"""Fits a model and returns its ``tf.Module``: ``name``, and (history int32 [B, L] newest first) -> float32 [B, I]."""
-
 
 class TwoStage(CatalogueRecommender):
     """Counts who follows whom, gathers candidates from all counts and learns by LambdaMART how to order them.
 
     One ranker learns the very next play, one the tracks new to the listener; a request that excludes the current track
-    is ranked by the second. ``spark``: the session that trains the trees (in this process without one). ``neural``:
-    further sources, each fit anew on the plays before every cut.
+    is ranked by the second. ``spark``: the session that trains the trees (in this process without one).
     """
 
     name = "two_stage"
     batch_size = 64
 
-    def __init__(
-        self,
-        config: TwoStageConfig | None = None,
-        spark: SparkSession | None = None,
-        neural: Sequence[NeuralSource] = (),
-    ):
+    def __init__(self, config: TwoStageConfig | None = None, spark: SparkSession | None = None):
         super().__init__()
-        self.config, self._spark, self._neural = config or TwoStageConfig(), spark, tuple(neural)
+        self.config, self._spark = config or TwoStageConfig(), spark
 
     def fit(self, data: ListeningData, progress: Progress | None = None) -> TwoStage:
         """``progress`` gets ``epoch`` (the step, from 1), ``seconds`` and what the step counted."""
@@ -66,7 +58,8 @@ class TwoStage(CatalogueRecommender):
 
         learned = self._examples(data, told)
         self.rankers = {}
-        for task, settings in (("next", self.config.next_ranker), ("discover", self.config.discover_ranker)):
+        for task in TASKS:
+            settings = self.config.of(task).ranker
             seeded = replace(settings, seed=settings.seed + self.config.seed)
             self.rankers[task] = Trees.of(fit_lambdamart(learned[task], seeded, self._spark))
             told(rows=len(learned[task]))
@@ -75,7 +68,7 @@ class TwoStage(CatalogueRecommender):
     def refit(self, data: ListeningData, progress: Progress | None = None) -> TwoStage:
         """Counts over other data under the rankers of this model: how to weigh evidence changes slowly."""
         data = data.in_order(np.argsort(tie_order(data.catalogue.ids)))
-        other = TwoStage(self.config, self._spark, self._neural)
+        other = TwoStage(self.config, self._spark)
         other._learn(data)
         other.rankers = self.rankers
         started = time.monotonic()
@@ -94,12 +87,12 @@ class TwoStage(CatalogueRecommender):
     def _examples(self, data: ListeningData, told) -> dict[str, RankingExamples]:
         config, rng = self.config, np.random.default_rng(self.config.seed)
         ends = [*config.cuts[1:], 1.0]
-        parts: dict[str, list[RankingExamples]] = {"next": [], "discover": []}
+        parts: dict[str, list[RankingExamples]] = {task: [] for task in TASKS}
         for cut, end in zip(config.cuts, ends, strict=True):
             first_stage = _first_stage(self._stage(data.keep(before(data, cut))), config)
             asked = {
-                "next": next_moments(data, cut, end, config.moments, rng),
-                "discover": discover_moments(data, cut, config.moments, rng),
+                "next": next_moments(data, cut, end, config.next.moments, rng),
+                "discover": discover_moments(data, cut, config.discover.moments, rng),
             }
             for task, moments in asked.items():
                 parts[task].append(examples(data, moments, first_stage[task], config, rng))
@@ -107,9 +100,12 @@ class TwoStage(CatalogueRecommender):
         return {task: RankingExamples.joined(found) for task, found in parts.items()}
 
     def _stage(self, data: ListeningData):
+        from models.recommend.two_stage.neural import SequenceSource
         from models.recommend.two_stage.scorer import FirstStage
 
-        neural = [fit(data) for fit in self._neural]
+        neural = []
+        if self.config.sequence is not None:
+            neural.append(SequenceSource.fit(data, replace(self.config.sequence, seed=self.config.seed)))
         return FirstStage(Tables.count(data, self.config), self.config, neural)
 
     def scores(self, queries: Queries) -> np.ndarray:

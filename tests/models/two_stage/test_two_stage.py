@@ -1,0 +1,93 @@
+"""The two-stage recommender on a small world: what it learns, what it answers, and that it explains itself."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from models.evaluation.metrics import compare, evaluate
+from models.evaluation.split import split
+from models.export import write_saved_model
+from models.recommend.base import Requests
+from models.recommend.popularity import Popularity
+from models.saved import SavedRecommender
+
+
+@pytest.fixture(scope="module")
+def saved(two_stage, tmp_path_factory):
+    return SavedRecommender(write_saved_model(two_stage, tmp_path_factory.mktemp("model") / "1"))
+
+
+def test_it_beats_popularity_at_both_tasks(data, two_stage_config):
+    from models.recommend.two_stage.two_stage import TwoStage
+
+    train, hold_out = split(data)
+    ours = evaluate(TwoStage(two_stage_config).fit(train), hold_out)
+    popular = evaluate(Popularity().fit(train), hold_out)
+    for metric in ("next_ndcg_at_10", "discover_ndcg_at_10"):
+        assert compare(popular, ours, metric).lo > 0
+
+
+def test_the_exported_model_answers_as_the_one_in_memory(saved, two_stage, data):
+    histories = data.histories(list(range(8)))
+    for exclude in (None, histories):
+        asked = Requests.of(histories, exclude)
+        ours, theirs = two_stage.recommend(asked, 10), saved.recommend(asked, 10)
+        np.testing.assert_allclose(ours[1], theirs[1], atol=1e-4)
+        assert (ours[0] == theirs[0]).mean() > 0.95
+
+
+def test_what_is_excluded_never_comes_back(two_stage, data):
+    histories = data.histories(list(range(10)))
+    ids, _ = two_stage.recommend(Requests.of(histories, histories), 50)
+    assert not any(set(row) & set(history) for row, history in zip(ids.tolist(), histories, strict=True))
+
+
+def test_a_listener_without_plays_is_answered(two_stage):
+    ids, scores = two_stage.recommend(Requests.of([[], ["no such track"]]), 5)
+    assert ids.shape == (2, 5)
+    assert (ids[0] == ids[1]).all()
+    assert np.isfinite(scores).all()
+
+
+def test_gaps_and_unknown_tracks_change_nothing(saved, data):
+    history = data.histories([3])[0]
+    gaps = [x for track in history for x in ("", track, "no such track")]
+    ours, theirs = (saved.recommend(Requests.of([h]), 10) for h in (history, gaps))
+    assert (ours[0] == theirs[0]).all()
+    np.testing.assert_allclose(ours[1], theirs[1], atol=1e-5)
+
+
+@pytest.mark.parametrize("new", [False, True])
+def test_the_shares_of_the_plays_and_the_rest_sum_to_the_score(saved, data, new):
+    history = data.histories([5])[0]
+    asked = Requests.of([history], [history] if new else None)
+    ids, scores = saved.recommend(asked, 6)
+    shares = saved.explain(asked, ids[0].tolist())
+    assert shares.shape == (6, len(history) + 1)
+    np.testing.assert_allclose(shares.sum(1), scores[0], atol=1e-3)
+    np.testing.assert_allclose(saved.score(asked, ids.tolist())[0], scores[0], atol=1e-4)
+    assert np.abs(shares[:, :-1]).sum() > 0
+
+
+def test_plays_that_come_later_change_no_table_counted_before_them(data, two_stage_config):
+    from models.recommend.two_stage.examples import before
+    from models.recommend.two_stage.tables import Tables
+
+    earlier = before(data, 0.7)
+    shuffled = data.items.copy()
+    shuffled[~earlier] = np.random.default_rng(0).permutation(shuffled[~earlier])
+    from dataclasses import replace
+
+    ours, theirs = (Tables.count(d.keep(earlier), two_stage_config) for d in (data, replace(data, items=shuffled)))
+    np.testing.assert_array_equal(ours.columns, theirs.columns)
+    np.testing.assert_array_equal(ours.occurrences.around, theirs.occurrences.around)
+    for name, table in ours.tracks.items():
+        np.testing.assert_array_equal(table.weights, theirs.tracks[name].weights)
+
+
+def test_refit_counts_anew_under_the_same_rankers(two_stage, data):
+    other = two_stage.refit(data.keep(np.arange(data.n_plays) % 3 > 0))
+    assert other.rankers is two_stage.rankers
+    asked = Requests.of(data.histories([0, 1, 2]))
+    assert np.abs(other.recommend(asked, 5)[1] - two_stage.recommend(asked, 5)[1]).max() > 0
