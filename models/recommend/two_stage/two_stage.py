@@ -123,8 +123,8 @@ def _first_stage(stage, config: TwoStageConfig) -> dict[str, Callable]:
 
     histories = tf.TensorSpec([None, config.history], tf.int32)
     return {
-        "next": tf.function(lambda history: stage(history, history[:, :0]), input_signature=[histories]),
-        "discover": tf.function(lambda history: stage(history, history), input_signature=[histories]),
+        "next": tf.function(lambda history: stage(history, history[:, :0]), [histories], autograph=False),
+        "discover": tf.function(lambda history: stage(history, history), [histories], autograph=False),
     }
 
 
