@@ -34,15 +34,21 @@ def git_revision() -> str:
 
 def line_up(settings: Settings):
     """The models to train and their settings, as SOUNDLAKE_TRAIN_* say."""
-    from models.lineup import LineupConfig
+    from models.lineup import NEURAL, LineupConfig
 
     config = LineupConfig()
-    epochs = {"epochs": settings.train_epochs, "dim": settings.train_dim}
+    said = {"epochs": settings.train_epochs, "dim": settings.train_dim}
+    given = {name: value for name, value in said.items() if value is not None}
+    two_stage = config.two_stage
+    if two_stage.sequence is not None:
+        two_stage = replace(two_stage, sequence=replace(two_stage.sequence, **given))
+    if settings.train_moments:
+        two_stage = two_stage.with_moments(settings.train_moments)
     return replace(
         config,
         names=tuple(settings.train_models.split(",")) if settings.train_models else config.names,
-        two_tower=replace(config.two_tower, **{k: v for k, v in epochs.items() if v is not None}),
-        two_stage=config.two_stage.with_moments(settings.train_moments) if settings.train_moments else config.two_stage,
+        two_stage=two_stage,
+        **{name: replace(getattr(config, name), **given) for name in NEURAL},
     )
 
 

@@ -71,12 +71,12 @@ class Settings(BaseSettings):
     model_name: str = "recommender"
     registered_model: str = "soundlake-recommender"
     experiment: str = "soundlake"
-    train_epochs: int | None = Field(None, ge=1, description="epochs of the two-tower model; default: its own setting")
+    train_epochs: int | None = Field(None, ge=1, description="epochs of the neural models; default: each its own")
     train_models: str | None = Field(None, description="models to train, by comma; default: those fit in minutes")
     train_moments: int | None = Field(
         None, ge=100, description="moments that the two-stage ranker learns from, a task and cut; default: its own"
     )
-    train_dim: int | None = Field(None, ge=4, description="width of its embeddings; default: its own setting")
+    train_dim: int | None = Field(None, ge=4, description="width of their embeddings; default: each its own")
     seed: int = 20260101
 
     @field_validator("lake")

@@ -46,7 +46,7 @@ def two_stage_config():
     from models.recommend.two_stage.lambdamart import LambdaMartConfig
 
     trees = LambdaMartConfig(trees=15, depth=4, min_child_weight=1.0)
-    task = TaskConfig(600, 20, 20, trees)
+    task = TaskConfig((0.7,), 600, 20, 20, 0.3, trees)
     sequence = GRU4RecConfig(dim=8, history=40, overlap=10, epochs=1, negatives=64)
     return TwoStageConfig(
         history=40, neighbours=20, per_source=30, candidates=60, sequence=sequence, next=task, discover=task

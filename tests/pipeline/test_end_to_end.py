@@ -20,7 +20,13 @@ from lakehouse.tables import TABLES
 pytestmark = [pytest.mark.e2e, pytest.mark.spark, pytest.mark.timeout(3600)]
 
 KNOWN, UNKNOWN = "u0000003", "nobody knows this one"
-TINY = {"SOUNDLAKE_TRAIN_EPOCHS": "1", "SOUNDLAKE_TRAIN_DIM": "16", "SOUNDLAKE_PSEUDONYM_KEY": "test"}
+TINY = {
+    "SOUNDLAKE_TRAIN_EPOCHS": "1",
+    "SOUNDLAKE_TRAIN_DIM": "16",
+    "SOUNDLAKE_TRAIN_MOMENTS": "300",
+    "SOUNDLAKE_TRAIN_MODELS": "popularity,ease_recent,two_tower,two_stage",
+    "SOUNDLAKE_PSEUDONYM_KEY": "test",
+}
 
 
 @dataclass(frozen=True)

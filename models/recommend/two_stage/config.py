@@ -47,18 +47,31 @@ SOURCES = (
 class TaskConfig:
     """What the ranker of one task learns from, and how.
 
-    moments: at most so many of each cut. hard_negatives, easy_negatives: wrong candidates of a moment that are learned
-    from, the best and some of the rest.
+    cuts: shares of the plays before which all is counted for examples from after it. moments: at most so many of each
+    cut. hard_negatives, easy_negatives: wrong candidates of a moment that are learned from, the best and some of the
+    rest. opinion: weight of the sequential model's log-probability beside the trees.
     """
 
+    cuts: tuple[float, ...]
     moments: int
     hard_negatives: int
     easy_negatives: int
+    opinion: float
     ranker: LambdaMartConfig
 
+    def __post_init__(self) -> None:
+        if not self.cuts or not all(0 < cut < 1 for cut in self.cuts):
+            raise ValueError(f"TaskConfig.cuts: {self.cuts} must be shares between 0 and 1, at least one")
+        if self.moments < 1:
+            raise ValueError(f"TaskConfig.moments: {self.moments} must be at least 1")
 
-NEXT = TaskConfig(60_000, 20, 40, LambdaMartConfig())
-DISCOVER = TaskConfig(14_000, 60, 100, LambdaMartConfig(pairs=20))
+
+NEXT = TaskConfig((0.76, 0.88), 40_000, 20, 40, 0.3, LambdaMartConfig())
+DISCOVER = TaskConfig((0.8,), 14_000, 60, 100, 0.2, LambdaMartConfig(pairs=20))
+
+
+SEQUENCE = GRU4RecConfig(epochs=4, dropout=0.5, track_dropout=0.3)
+"""Strongly regularised: it is to say what the counts can not."""
 
 
 @dataclass(frozen=True)
@@ -70,9 +83,7 @@ class TwoStageConfig:
     shrinkage: listeners in common that make half of a similarity believed. per_source: best tracks that a source gives;
     candidates: how many of their union are ranked; rank_offset: the larger, the less the first places of a source
     outweigh the later ones.
-    sequence: settings of the sequential model that is one of the sources, None for none.
-    cuts: shares of the plays before which all is counted and trained for examples from after it; more cuts give more
-    examples, and each trains the sequential model once more.
+    sequence: settings of the sequential model that stands beside the counts, None for none.
     ahead: what counts as found by "discover", in plays after the moment as a share of those before.
     popularity_penalty: taken off a new track's score for each unit of log(1 + listeners).
     """
@@ -88,12 +99,11 @@ class TwoStageConfig:
     candidates: int = 256
     sources: tuple[Source, ...] = SOURCES
     rank_offset: float = 10.0
-    sequence: GRU4RecConfig | None = field(default_factory=lambda: GRU4RecConfig(epochs=4))
-    cuts: tuple[float, ...] = (0.8,)
+    sequence: GRU4RecConfig | None = field(default_factory=lambda: SEQUENCE)
     next: TaskConfig = NEXT
     discover: TaskConfig = DISCOVER
     ahead: float = 0.2
-    popularity_penalty: float = 0.25
+    popularity_penalty: float = 0.35
     batch_size: int = 64
     seed: int = 0
 
@@ -101,8 +111,6 @@ class TwoStageConfig:
         for name in ("history", "neighbours", "occurrences", "before", "after", "per_source", "candidates"):
             if getattr(self, name) < 1:
                 raise ValueError(f"TwoStageConfig.{name}: {getattr(self, name)} must be at least 1")
-        if not self.cuts or not all(0 < cut < 1 for cut in self.cuts):
-            raise ValueError(f"TwoStageConfig.cuts: {self.cuts} must be shares between 0 and 1, at least one")
 
     def of(self, task: str) -> TaskConfig:
         return self.next if task == "next" else self.discover

@@ -15,32 +15,31 @@ from models.recommend.two_stage.tables import Tables
 
 
 class FirstStage(tf.Module):
-    """Candidates and their features. Histories are int32 [B, L], newest first, -1 after the last play."""
+    """Candidates and their features from counts. Histories are int32 [B, L], newest first, -1 after the last play."""
 
-    def __init__(self, tables: Tables, config: TwoStageConfig, neural=()):
+    def __init__(self, tables: Tables, config: TwoStageConfig):
         super().__init__(name="first_stage")
-        self.sources = Sources(tables, config, neural)
+        self.sources = Sources(tables, config)
         self.features = Features(tables, self.sources, config)
 
-    @property
-    def names(self) -> tuple[str, ...]:
-        """Of the features; known once the module was called."""
-        return self.features.names
+    def __call__(
+        self, history: tf.Tensor, exclude: tf.Tensor, more: tf.Tensor | None = None
+    ) -> tuple[tf.Tensor, tf.Tensor]:
+        """-> candidates int32 [B, C], -1 where there are no more; features float32 [B, C, F].
 
-    def __call__(self, history: tf.Tensor, exclude: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
-        """-> candidates int32 [B, C], -1 where there are no more; features float32 [B, C, F]."""
-        scores, joined = self.scores(history, exclude)
+        more: float32 [B, I], scores of a further source of candidates, which no feature knows of.
+        """
+        scores = self.sources.scores(history)
+        counted = joined = self.sources.joined(scores, exclude)
+        if more is not None:
+            joined += self.sources.reciprocal_rank(more * self.sources.allowed(exclude))
         candidates = self.sources.candidates(joined)
-        return candidates, self.features(history, candidates, joined, scores)
+        return candidates, self.features(history, candidates, counted, scores)
 
     def of(self, history: tf.Tensor, exclude: tf.Tensor, candidates: tf.Tensor) -> tf.Tensor:
         """float32 [B, C, F] of given candidates."""
-        scores, joined = self.scores(history, exclude)
-        return self.features(history, candidates, joined, scores)
-
-    def scores(self, history: tf.Tensor, exclude: tf.Tensor) -> tuple[dict[str, tf.Tensor], tf.Tensor]:
         scores = self.sources.scores(history)
-        return scores, self.sources.joined(scores, exclude)
+        return self.features(history, candidates, self.sources.joined(scores, exclude), scores)
 
 
 class TwoStageScorer(tf.Module):
@@ -50,8 +49,16 @@ class TwoStageScorer(tf.Module):
     every other one for "next".
     """
 
-    def __init__(self, stage: FirstStage, rankers: Mapping[str, tf.Module], listeners, config: TwoStageConfig):
+    def __init__(
+        self,
+        stage: FirstStage,
+        rankers: Mapping[str, tf.Module],
+        sequence: tf.Module | None,
+        listeners,
+        config: TwoStageConfig,
+    ):
         super().__init__(name="two_stage")
+        self.sequence = sequence
         self.stage, self.rankers, self.config = stage, dict(rankers), config
         self.attribution = Attribution(stage.sources, stage.features)
         popular = config.popularity_penalty * tf.math.log1p(tf.cast(listeners, tf.float32))
@@ -60,8 +67,10 @@ class TwoStageScorer(tf.Module):
     def ranked(self, history: tf.Tensor, hours: tf.Tensor, devices: tf.Tensor, exclude: tf.Tensor) -> tf.Tensor:
         """float32 [B, I]: scores of the candidates, ``UNRANKED`` for all others."""
         plays = newest_first(history, self.config.history)
-        candidates, features = self.stage(plays, exclude)
-        values = self._rank(features, candidates, discovers(plays, exclude))
+        chances = None if self.sequence is None else self.sequence(plays)
+        candidates, features = self.stage(plays, exclude, chances)
+        discover = discovers(plays, exclude)
+        values = self._rank(features, candidates, discover) + self._opinion(chances, candidates, discover)
         listed = candidates >= 0
         row = tf.broadcast_to(tf.range(tf.shape(candidates)[0])[:, None], tf.shape(candidates))
         cells = tf.boolean_mask(tf.stack([row, candidates], -1), listed)
@@ -74,7 +83,9 @@ class TwoStageScorer(tf.Module):
         """float32 [B, C] for candidates int32 [B, C], ``UNRANKED`` for -1 (unknown)."""
         plays = newest_first(history, self.config.history)
         features = self.stage.of(plays, exclude, candidates)
-        values = self._rank(features, candidates, discovers(plays, exclude))
+        chances = None if self.sequence is None else self.sequence(plays)
+        discover = discovers(plays, exclude)
+        values = self._rank(features, candidates, discover) + self._opinion(chances, candidates, discover)
         return tf.where(candidates >= 0, values, UNRANKED)
 
     def contributions(
@@ -87,12 +98,14 @@ class TwoStageScorer(tf.Module):
         order = latest_order(history)
         plays = newest_first(history, self.config.history)
         features = self.stage.of(plays, exclude, candidates)
-        shape = tf.shape(candidates)
-        values = tf.reshape(self._shapley(features, candidates, discovers(plays, exclude)), [*tf.unstack(shape), -1])
+        discover = discovers(plays, exclude)
+        values = tf.reshape(self._shapley(features, candidates, discover), [*tf.unstack(tf.shape(candidates)), -1])
+        chances = None if self.sequence is None else self.sequence(plays)
+        opinion = self._opinion(chances, candidates, discover)
         shares = self.attribution.by_play(plays, candidates, values)
         known = tf.cast(candidates >= 0, tf.float32)[:, :, None]
         by_play = _to_places(shares[:, :, :-1] * known, order, tf.shape(history)[1])
-        rest = tf.where(known > 0, shares[:, :, -1:], UNRANKED)
+        rest = tf.where(known > 0, shares[:, :, -1:] + opinion[:, :, None], UNRANKED)
         return tf.concat([by_play, rest], -1)
 
     def _shapley(self, features: tf.Tensor, candidates: tf.Tensor, discover: tf.Tensor) -> tf.Tensor:
@@ -109,6 +122,14 @@ class TwoStageScorer(tf.Module):
         values = tf.map_fn(of, (rows, new), fn_output_signature=tf.TensorSpec([width], tf.float32))
         penalty = tf.reshape(tf.gather(self.penalty, tf.maximum(candidates, 0)), [-1, 1])
         return tf.concat([values[:, :-1], values[:, -1:] - tf.where(new, penalty, 0.0)], 1)
+
+    def _opinion(self, chances: tf.Tensor | None, candidates: tf.Tensor, discover: tf.Tensor) -> tf.Tensor:
+        """float32 [B, C]: what the sequential model adds, its weight times the log of its probability."""
+        if chances is None:
+            return tf.zeros(tf.shape(candidates))
+        weight = tf.where(discover, self.config.discover.opinion, self.config.next.opinion)
+        chance = tf.gather(chances, tf.maximum(candidates, 0), batch_dims=1)
+        return tf.cast(weight, tf.float32)[:, None] * tf.math.log(chance + 1e-9)
 
     def _rank(self, features: tf.Tensor, candidates: tf.Tensor, discover: tf.Tensor) -> tf.Tensor:
         shape = tf.shape(features)

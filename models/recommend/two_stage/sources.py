@@ -32,7 +32,7 @@ class NeighbourSum(tf.Module):
 class Sources(tf.Module):
     """Scores by source. ``history``: int32 [B, L], newest first, -1 where there is no play, nothing between plays."""
 
-    def __init__(self, tables: Tables, config: TwoStageConfig, neural=()):
+    def __init__(self, tables: Tables, config: TwoStageConfig):
         super().__init__(name="sources")
         self.config = config
         self.n_tracks, self.n_artists = len(tables.artist), tables.n_artists
@@ -44,18 +44,14 @@ class Sources(tf.Module):
         share = tables.columns[:, 4] * (tables.artist >= 0)
         self.share = tf.Variable(np.sqrt(share).astype(np.float32), trainable=False, name="share")
         self.around = tf.Variable(tables.occurrences.around, trainable=False, name="around")
-        self.neural = list(neural)
         ages = np.arange(config.history)
         self._decays = {h: (0.5 ** (ages / h)).astype(np.float32) for h in
                         {source.half_life for source in config.sources} | {3.0, 20.0, 50.0}}  # fmt: skip
 
     def names(self) -> list[str]:
-        """In the order of the scores."""
-        return (
-            [s.name for s in self.config.sources]
-            + ["pair", "matched", "matched_soon", "artist_own", "artist_near", "own", "own_successor"]
-            + [n.name for n in self.neural]
-        )
+        """Of the counted sources, in the order of the scores."""
+        own = ["pair", "matched", "matched_soon", "artist_own", "artist_near", "own", "own_successor"]
+        return [s.name for s in self.config.sources] + own
 
     @property
     def retrieving(self) -> list[str]:
@@ -81,7 +77,7 @@ class Sources(tf.Module):
         out["own"] = scattered(history, self.decay(20.0) * played, self.n_tracks)
         again = tf.cast((history[:, 1:] == history[:, :1]) & (history[:, 1:] >= 0), tf.float32)
         out["own_successor"] = scattered(history[:, :-1], again * self.decay(50.0)[:-1], self.n_tracks)
-        return out | {model.name: model(history) for model in self.neural}
+        return out
 
     def _after_pair(self, history: tf.Tensor, rows: tf.Tensor) -> tf.Tensor:
         key = tf.cast(rows[:, 1], tf.int64) * self.n_tracks + tf.cast(rows[:, 0], tf.int64)
@@ -119,16 +115,21 @@ class Sources(tf.Module):
         }
 
     def joined(self, scores: dict[str, tf.Tensor], exclude: tf.Tensor) -> tf.Tensor:
-        """float32 [B, I]: the sources' lists as one; 0 for what none lists and ``exclude`` (int32 [B, M])."""
+        """float32 [B, I]: the sources' lists as one; 0 for what none lists and ``exclude`` (int32 [B, M], -1 none)."""
+        allowed = self.allowed(exclude)
+        return tf.add_n([self.reciprocal_rank(scores[name] * allowed) for name in self.retrieving])
+
+    def allowed(self, exclude: tf.Tensor) -> tf.Tensor:
+        """float32 [B, I]: 0 for the tracks of ``exclude``, 1 for all others."""
+        excluded = scattered(exclude, tf.ones_like(exclude, tf.float32), self.n_tracks)
+        return tf.cast(excluded == 0, tf.float32)
+
+    def reciprocal_rank(self, scores: tf.Tensor) -> tf.Tensor:
+        """float32 [B, I]: 1 / (offset + rank) of the best tracks with a score above 0, 0 for all others."""
         n = min(self.config.per_source, self.n_tracks)
         value = 1.0 / (self.config.rank_offset + np.arange(n, dtype=np.float32))
-        excluded = scattered(exclude, tf.ones_like(exclude, tf.float32), self.n_tracks)
-        allowed = tf.cast(excluded == 0, tf.float32)
-        out = tf.zeros_like(allowed)
-        for name in self.retrieving:
-            best, tracks = tf.math.top_k(scores[name] * allowed, n)
-            out += scattered(tracks, tf.where(best > 0, value, 0.0), self.n_tracks)
-        return out
+        best, tracks = tf.math.top_k(scores, n)
+        return scattered(tracks, tf.where(best > 0, value, 0.0), self.n_tracks)
 
     def candidates(self, joined: tf.Tensor) -> tf.Tensor:
         """int32 [B, C]: the tracks to rank, -1 where there are no more."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import replace
@@ -48,65 +49,55 @@ class TwoStage(CatalogueRecommender):
 
         data = data.in_order(np.argsort(tie_order(data.catalogue.ids)))
         self._learn(data)
-        started, steps = time.monotonic(), 0
-
-        def told(**values: float) -> None:
-            nonlocal steps
-            steps += 1
-            if progress is not None:
-                progress({"epoch": steps, "seconds": time.monotonic() - started, **values})
-
-        learned = self._examples(data, told)
+        told = _counting(progress)
+        learned = {task: self._examples(task, data, told) for task in TASKS}
         self.rankers = {}
         for task in TASKS:
             settings = self.config.of(task).ranker
             seeded = replace(settings, seed=settings.seed + self.config.seed)
             self.rankers[task] = Trees.of(fit_lambdamart(learned[task], seeded, self._spark))
             told(rows=len(learned[task]))
-        return self._ready(data)
+        return self._ready(data, told)
 
     def refit(self, data: ListeningData, progress: Progress | None = None) -> TwoStage:
-        """Counts over other data under the rankers of this model: how to weigh evidence changes slowly."""
+        """Counts and sequential model of other data under the rankers of this one: how to weigh evidence changes
+        slowly, what there is to weigh changes every day."""
         data = data.in_order(np.argsort(tie_order(data.catalogue.ids)))
         other = TwoStage(self.config, self._spark)
         other._learn(data)
         other.rankers = self.rankers
-        started = time.monotonic()
-        other._ready(data)
-        if progress is not None:
-            progress({"epoch": 1, "seconds": time.monotonic() - started})
-        return other
+        return other._ready(data, _counting(progress))
 
-    def _ready(self, data: ListeningData) -> TwoStage:
-        from models.recommend.two_stage.scorer import TwoStageScorer
+    def _ready(self, data: ListeningData, told: Callable) -> TwoStage:
+        """Count and train all that knows plays of listeners, under the rankers there are."""
+        from models.recommend.two_stage.scorer import FirstStage, TwoStageScorer
+        from models.recommend.two_stage.sequence import SequenceSource
 
-        self.scorer = TwoStageScorer(self._stage(data), self.rankers, data.listeners, self.config)
+        config, sequence = self.config, None
+        if config.sequence is not None:
+            settings = replace(config.sequence, seed=config.seed)
+            sequence = SequenceSource.fit(data, settings, lambda epoch: told(**epoch))
+        stage = FirstStage(Tables.count(data, config), config)
+        self.scorer = TwoStageScorer(stage, self.rankers, sequence, data.listeners, config)
         self._scores = _traced(self.scorer)
         return self
 
-    def _examples(self, data: ListeningData, told) -> dict[str, RankingExamples]:
-        config, rng = self.config, np.random.default_rng(self.config.seed)
-        ends = [*config.cuts[1:], 1.0]
-        parts: dict[str, list[RankingExamples]] = {task: [] for task in TASKS}
-        for cut, end in zip(config.cuts, ends, strict=True):
-            first_stage = _first_stage(self._stage(data.keep(before(data, cut))), config)
-            asked = {
-                "next": next_moments(data, cut, end, config.next.moments, rng),
-                "discover": discover_moments(data, cut, config.discover.moments, rng),
-            }
-            for task, moments in asked.items():
-                parts[task].append(examples(data, moments, first_stage[task], config, rng))
-            told(cut=cut, moments=sum(len(m.plays) for m in asked.values()))
-        return {task: RankingExamples.joined(found) for task, found in parts.items()}
-
-    def _stage(self, data: ListeningData):
-        from models.recommend.two_stage.neural import SequenceSource
+    def _examples(self, task: str, data: ListeningData, told: Callable) -> RankingExamples:
         from models.recommend.two_stage.scorer import FirstStage
 
-        neural = []
-        if self.config.sequence is not None:
-            neural.append(SequenceSource.fit(data, replace(self.config.sequence, seed=self.config.seed)))
-        return FirstStage(Tables.count(data, self.config), self.config, neural)
+        config, settings = self.config, self.config.of(task)
+        rng = np.random.default_rng(config.seed)
+        parts = []
+        for cut, end in zip(settings.cuts, [*settings.cuts[1:], 1.0], strict=True):
+            stage = FirstStage(Tables.count(data.keep(before(data, cut)), config), config)
+            moments = (
+                next_moments(data, cut, end, settings.moments, rng)
+                if task == "next"
+                else discover_moments(data, cut, settings.moments, rng)
+            )
+            parts.append(examples(data, moments, _first_stage(stage, task, config), config, rng))
+            told(cut=cut, moments=len(moments.plays))
+        return RankingExamples.joined(parts)
 
     def scores(self, queries: Queries) -> np.ndarray:
         """float [B, I]: the candidates' scores, NaN for all other tracks."""
@@ -117,15 +108,25 @@ class TwoStage(CatalogueRecommender):
         return np.where(scores > UNRANKED, scores, np.nan)
 
 
-def _first_stage(stage, config: TwoStageConfig) -> dict[str, Callable]:
-    """task -> history -> (candidates, features), traced once."""
+def _counting(progress: Progress | None) -> Callable:
+    """Reports steps numbered from 1, with the seconds since the first."""
+    started, steps = time.monotonic(), itertools.count(1)
+
+    def told(**values: float) -> None:
+        if progress is not None:
+            progress({**values, "epoch": next(steps), "seconds": time.monotonic() - started})
+
+    return told
+
+
+def _first_stage(stage, task: str, config: TwoStageConfig) -> Callable:
+    """History -> (candidates, features), traced once."""
     import tensorflow as tf
 
-    histories = tf.TensorSpec([None, config.history], tf.int32)
-    return {
-        "next": tf.function(lambda history: stage(history, history[:, :0]), [histories], autograph=False),
-        "discover": tf.function(lambda history: stage(history, history), [histories], autograph=False),
-    }
+    def asked(history):
+        return stage(history, history if task == "discover" else history[:, :0])
+
+    return tf.function(asked, [tf.TensorSpec([None, config.history], tf.int32)], autograph=False)
 
 
 def _traced(scorer):
