@@ -84,7 +84,7 @@ class Popularity(CatalogueRecommender):
         self._learn(data)
         if self.config.segment:
             codes = self._segments(data)
-            self._by_segment = np.stack([self._shrunk(c) for c in self._counts(data, codes, int(codes.max()) + 1)])
+            self._by_segment = self._shrunk(self._counts(data, codes, int(codes.max(initial=-1)) + 1))
         elif not self.config.recent:  # counts that differ by 1 leave room below for plays to decide between equals
             self._score += (data.plays / (data.plays.max(initial=0) + 1.0)).astype(np.float32)
         return self
@@ -121,10 +121,12 @@ class Popularity(CatalogueRecommender):
             return data.profiles[data.user_of_play, PROFILE_FIELDS.index(self.config.segment)].astype(np.int64)
         return data.of_context(self.config.segment).astype(np.int64)
 
-    def _shrunk(self, count: np.ndarray) -> np.ndarray:
+    def _shrunk(self, counts: np.ndarray) -> np.ndarray:
+        """float32 [n, I] of counts [n, I]: shares, everybody's where nothing counts in the segment."""
         everybody = self._score / max(self._score.sum(), 1e-12)
-        share = (count + self.config.shrinkage * everybody) / max(count.sum() + self.config.shrinkage, 1e-12)
-        return share.astype(np.float32)
+        total = counts.sum(axis=1, keepdims=True)
+        shares = (counts + self.config.shrinkage * everybody) / np.maximum(total + self.config.shrinkage, 1e-12)
+        return np.where(total > 0, shares, everybody).astype(np.float32)
 
 
 def recency(data: ListeningData, config: PopularityConfig) -> np.ndarray:

@@ -10,12 +10,15 @@ import pytest
 from context_world import sequence_batch_with_context
 from listening_world import track_batch
 
+from models.baselines import NAMES, BaselineConfig
+from models.baselines import make as make_baseline
 from models.data import ListeningData
+from models.recommend.als import AlsConfig
 from models.recommend.base import Requests
-from models.recommend.ease import Ease, EaseConfig
-from models.recommend.popularity import Popularity
+from models.recommend.ease import EaseConfig
+from models.recommend.ncf_config import NcfConfig
+from models.recommend.popularity import Popularity, PopularityConfig
 from models.recommend.requests import moment_of, requests_of
-from models.recommend.transitions import Transitions
 from models.recommend.two_tower import TwoTower
 
 OPTIONAL = {"weathers": "weather", "temperatures_c": "temperature", "countries": "country"}
@@ -44,19 +47,47 @@ def asked(data: ListeningData) -> Requests:
     return replace(requests_of(data), context=context, now=now)
 
 
+SEGMENTS = ("device", "country", "weather", "temperature")
+SPARK = ("als", "als_recent")
+
+
+def small_baselines() -> BaselineConfig:
+    """Every model by name, small enough to be fit twice in a moment."""
+    als = AlsConfig(rank=6, iterations=3, half_life=None, blocks=1)
+    ncf = NcfConfig(dim=8, layers=(8, 4), epochs=1, min_steps=20, batch_size=64, history=10)
+    return replace(
+        BaselineConfig(),
+        ease=EaseConfig(20.0),
+        ease_recent=EaseConfig(20.0, half_life=3.0),
+        als=als,
+        als_recent=replace(als, half_life=3.0),
+        gmf=replace(ncf, kind="gmf"),
+        mlp=replace(ncf, kind="mlp"),
+        neumf=ncf,
+    )
+
+
 @pytest.fixture(scope="module")
 def make(small_config):
-    small = replace(small_config, epochs=1, min_steps=20)
+    small, baselines = replace(small_config, epochs=1, min_steps=20), small_baselines()
     return {
-        "popularity": Popularity,
-        "ease": lambda: Ease(EaseConfig(20.0)),
-        "transitions": Transitions,
+        **{name: lambda name=name: make_baseline(name, baselines)[0] for name in NAMES},
+        **{f"popularity_{s}": lambda s=s: Popularity(PopularityConfig(segment=s)) for s in SEGMENTS},
         "two_tower": lambda: TwoTower(small),
     }
 
 
-@pytest.mark.parametrize("name", ["popularity", "ease", "transitions", "two_tower"])
-def test_absent_fields_change_nothing(make, name, without_columns, with_nulls):
+CASES = [
+    *(pytest.param(name, marks=[pytest.mark.spark] if name in SPARK else []) for name in NAMES),
+    *(f"popularity_{segment}" for segment in SEGMENTS),
+    "two_tower",
+]
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_absent_fields_change_nothing(make, name, without_columns, with_nulls, request):
+    if name in SPARK:
+        request.getfixturevalue("spark")
     lean, whole = make[name]().fit(without_columns), make[name]().fit(with_nulls)
     requests = asked(with_nulls)
     assert {requests.context[field][0] for field in OPTIONAL.values()} == {None}

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from handmade import listening
 
+from models.recommend.base import Requests
 from models.recommend.transitions import TransitionConfig, Transitions, own_successors
 
 CONFIG = TransitionConfig(own=5.0, own_window=2, own_decay=0.5, own_half_life=1.0, own_shrinkage=0.25)
@@ -38,10 +39,10 @@ def test_nothing_is_said_without_an_earlier_play(history):
 
 def test_the_last_successor_is_ranked_first_though_others_go_elsewhere():
     data = listening({f"u{i}": "abcabc" for i in range(8)} | {"v": "xaexyza"})
-    history = [["a", "e", "x", "a"]]
-    assert Transitions(TransitionConfig()).fit(data).recommend(history, 1)[0][0, 0] == "b"
+    requests = Requests.of([["a", "e", "x", "a"]])
+    assert Transitions(TransitionConfig()).fit(data).recommend(requests, 1)[0][0, 0] == "b"
     model = Transitions(CONFIG).fit(data)
-    assert model.recommend(history, 1)[0][0, 0] == "e"
+    assert model.recommend(requests, 1)[0][0, 0] == "e"
     assert model.name == "transitions_own"
 
 

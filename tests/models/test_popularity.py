@@ -95,6 +95,24 @@ def test_the_profile_makes_segments_too(by_device):
         PopularityConfig(segment="mood")
 
 
+@pytest.mark.parametrize("segment", ["weather", "plan"])
+def test_a_segment_that_nobody_tells_leaves_everybodys_list(by_device, segment):
+    model = Popularity(PopularityConfig(segment=segment)).fit(by_device)
+    asked = {"weather": ["rain"]} if segment == "weather" else {"profile": {"plan": ["free"]}}
+    ids, scores = model.recommend(Requests.of([[]], **asked), 4)
+    assert "".join(ids[0]) == "abcd"
+    assert scores[0].tolist() == [8, 6, 2, 1]
+    assert model.name == f"popularity_{segment}"
+
+
+def test_a_segment_without_plays_of_late_has_everybodys_list():
+    devices = {"u": ["phone"] * 2, "v": ["car"] * 2}
+    data = listening({"u": "ab", "v": "cb"}, {"u": [0, 1], "v": [8, 9]}, devices)
+    model = Popularity(PopularityConfig(segment="device", last_days=2.0, shrinkage=0.0)).fit(data)
+    np.testing.assert_allclose(device_scores(model, "phone"), [0, 0.5, 0.5])
+    np.testing.assert_allclose(device_scores(model, "car"), [0, 0.5, 0.5])
+
+
 def test_a_listener_of_two_segments_counts_once_in_each_and_once_for_all():
     data = listening({"u": "aaa"}, devices={"u": ["phone", "car", "phone"]})
     model = Popularity(PopularityConfig(segment="device", shrinkage=0.0)).fit(data)
