@@ -37,7 +37,7 @@ SLOPES = (-0.02, -0.1, -0.05)
 class CopyHeads(tf.Module):
     """H attentions over the history, each with a distribution over its plays."""
 
-    def __init__(self, heads: int, dim: int, kinds: int, generator: np.random.Generator):
+    def __init__(self, heads: int, dim: int, generator: np.random.Generator):
         super().__init__(name="copy")
         width = max(8, dim // 2)
         self.query = Dense(generator, dim, heads * width, "copy_query", scale=0.3)
@@ -47,14 +47,11 @@ class CopyHeads(tf.Module):
         self.related = tf.Variable(np.transpose(np.asarray(related, np.float32)), name="copy_relations")
         slopes = [SLOPES[h % len(SLOPES)] for h in range(heads)]
         by_age = np.arange(AGE_BUCKETS)[:, None] * np.asarray(slopes)[None, :]
-        self.counted = tf.Variable(np.full((kinds, heads), 0.3, np.float32), name="copy_counted") if kinds else None
         self.by_age = tf.Variable(by_age.astype(np.float32), name="copy_by_age")
         self.heads = heads
 
-    def __call__(self, states: tf.Tensor, items: tf.Tensor, grid: Grid, counted, last: bool) -> tf.Tensor:
-        """Shares float32 [B, H, Q, T]; states, items: [B, T, D]; Q is T, or 1 (the last position) if ``last``.
-
-        counted: float32 [K, B, Q, T], how much each play is known to follow the latest ones, or None."""
+    def __call__(self, states: tf.Tensor, items: tf.Tensor, grid: Grid, last: bool) -> tf.Tensor:
+        """Shares float32 [B, H, Q, T]; states, items: [B, T, D]; Q is T, or 1 (the last position) if ``last``."""
         shape = tf.shape(states)
         before = tf.pad((states * grid.known)[:, :-1], [[0, 0], [1, 0], [0, 0]])
         key = tf.reshape(self.key(tf.concat([items, before], -1)), [shape[0], shape[1], self.heads, -1])
@@ -65,8 +62,6 @@ class CopyHeads(tf.Module):
         related = tf.reshape(tf.reshape(grid.relations, [-1, len(RELATIONS)]) @ self.related,
                              tf.concat([tf.shape(grid.relations)[:3], [self.heads]], 0))  # fmt: skip
         logits = content + by_age + tf.transpose(related, [0, 3, 1, 2])
-        if counted is not None:
-            logits += tf.einsum("kbqs,kh->bhqs", counted, self.counted)
         share = tf.nn.softmax(tf.where(grid.allowed[:, None], logits, -1e9))
         return share * tf.cast(grid.allowed, tf.float32)[:, None]
 

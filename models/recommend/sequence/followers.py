@@ -63,7 +63,8 @@ class FollowerHeads(tf.Module):
             np.tile(-1.5 * np.arange(self.lags, dtype=np.float32), (self.kinds, 1)), name="follower_by_lag"
         )
         self.power = tf.Variable(np.ones((self.kinds, self.lags), np.float32), name="follower_power")
-        self.ties = Dense(generator, config.dim, self.kinds * len(TIES), "follower_ties", scale=0.1)
+        size = self.kinds * len(TIES)
+        self.ties = Dense(generator, config.dim, size, "follower_ties", scale=0.1) if config.ties else None
 
     def shares(self, states: tf.Tensor, lists: tf.Tensor, logs: tf.Tensor, ties: Ties | None) -> tf.Tensor:
         """float32 [K, B, Q, A, M]: the chance of each follower; states [B, Q, D]; lists, logs [K, B, Q, A, M]."""
@@ -93,14 +94,6 @@ class FollowerHeads(tf.Module):
                 tf.pad(table[:, :, : length - back], [[0, 0], [0, 0], [back, 0], [0, 0]], constant_values=missing)
             )
         return tf.stack(out, 3)
-
-    def on_plays(self, lists: tf.Tensor, logs: tf.Tensor, ties: Ties) -> tf.Tensor:
-        """float32 [K, B, Q, T]: how much each play of the history is known to follow the latest plays, each of which
-        counts half of the one after it, on a logarithmic scale."""
-        weight = tf.exp(logs) * 0.5 ** np.arange(self.lags, dtype=np.float32)[:, None]
-        weight = tf.where(lists >= 0, weight, 0.0)
-        shape = tf.concat([tf.shape(lists)[:3], [-1]], 0)
-        return tf.math.log1p(30.0 * ties.on_plays(tf.reshape(lists, shape), tf.reshape(weight, shape)))
 
     @staticmethod
     def confidence(lists: tf.Tensor, logs: tf.Tensor) -> tf.Tensor:

@@ -47,8 +47,7 @@ class Network(tf.Module):
         self.worth = Dense(generator, dim, len(TIES), "ties", scale=0.1) if config.ties else None
         self.follow = FollowerHeads(config, generator) if config.successors else None
         kinds = 0 if self.follow is None else self.follow.kinds
-        told = kinds if config.ties else 0
-        self.copy = CopyHeads(config.copy_heads, dim, told, generator) if config.copy_heads else None
+        self.copy = CopyHeads(config.copy_heads, dim, generator) if config.copy_heads else None
         self.gate_hidden = Dense(generator, dim + GATE_FEATURES + 2 * kinds, dim, "gate_hidden")
         self.gate = Dense(generator, dim, 1 + config.copy_heads + kinds, "gate", scale=0.1)
 
@@ -94,17 +93,13 @@ class Network(tf.Module):
         asked = states[:, -1:] if last else states
         told, copies, counted = [grid.features], None, None
         able = [tf.ones_like(asked[:, :, :1], tf.bool)]  # a head with nothing to say has no share
-        on_plays = None
+        if self.copy is not None:
+            copies = self.copy(states, items, grid, last)
+            able += [tf.reduce_any(grid.allowed, -1)[:, :, None]] * self.copy.heads
         if self.follow is not None:
             lists, logs = (self.follow.lagged(table) for table in followers)
             if last:
                 lists, logs = lists[:, :, -1:], logs[:, :, -1:]
-            if ties is not None:
-                on_plays = self.follow.on_plays(lists, logs, ties)
-        if self.copy is not None:
-            copies = self.copy(states, items, grid, on_plays, last)
-            able += [tf.reduce_any(grid.allowed, -1)[:, :, None]] * self.copy.heads
-        if self.follow is not None:
             counted = (lists, self.follow.shares(asked, lists, logs, ties))
             told.append(self.follow.confidence(lists, logs))
             able.append(tf.transpose(tf.reduce_any(lists >= 0, [3, 4]), [1, 2, 0]))

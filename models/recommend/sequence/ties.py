@@ -23,7 +23,6 @@ class Ties:
         by, on = _codes(artists, tracks), _codes(albums, tracks)
         self._track_since = _first(tracks, tf.shape(artists)[0])
         self._artist_since = _first(by, tf.reduce_max(artists) + 1)
-        self._first = tf.gather(self._track_since, tracks + 1, axis=1, batch_dims=1)
         rows = slice(-1, None) if last else slice(None)
         self.now = (by[:, rows], on[:, rows])
         self.place = tf.broadcast_to(tf.range(tf.shape(tracks)[1])[None, rows], tf.shape(self.now[0]))
@@ -58,20 +57,6 @@ class Ties:
 
         artist, album, place = (x[None, :, :, None, None] for x in (*self.now, self.place))
         return _flags(back(artists), back(albums), artist, album, back(artist_since), back(track_since), place)
-
-    def on_plays(self, lists: tf.Tensor, weights: tf.Tensor) -> tf.Tensor:
-        """float32 [K, B, Q, T]: the weight that weighted lists [K, B, Q, L] give to the track of each play s."""
-        shape, length = tf.shape(lists), tf.shape(self._first)[1]
-        by_row = tf.reshape(tf.transpose(lists, [1, 0, 2, 3]), [shape[1], -1])
-        cell = tf.minimum(tf.gather(self._track_since, by_row + 1, axis=1, batch_dims=1), length)
-        cell = tf.transpose(tf.reshape(cell, [shape[1], shape[0], shape[2], shape[3]]), [1, 0, 2, 3])
-        cell += (length + 1) * tf.reshape(tf.range(shape[0] * shape[1] * shape[2]), [*tf.unstack(shape[:3]), 1])
-        total = tf.math.unsorted_segment_sum(
-            tf.reshape(weights, [-1]), tf.reshape(cell, [-1]), shape[0] * shape[1] * shape[2] * (length + 1)
-        )
-        total = tf.transpose(tf.reshape(total, [*tf.unstack(shape[:3]), length + 1])[..., :-1], [1, 3, 0, 2])
-        found = tf.gather(total, tf.minimum(self._first, length - 1), axis=1, batch_dims=1)
-        return tf.transpose(found, [2, 0, 3, 1])
 
 
 def _flags(artists, albums, artist, album, artist_since, track_since, place) -> list[tf.Tensor]:

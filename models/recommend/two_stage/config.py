@@ -70,10 +70,6 @@ NEXT = TaskConfig((0.76, 0.88), 40_000, 20, 40, 0.3, LambdaMartConfig())
 DISCOVER = TaskConfig((0.8,), 14_000, 60, 100, 0.2, LambdaMartConfig(pairs=20))
 
 
-SEQUENCE = GRU4RecConfig(epochs=4, dropout=0.5, track_dropout=0.3)
-"""Strongly regularised: it is to say what the counts can not."""
-
-
 @dataclass(frozen=True)
 class TwoStageConfig:
     """Defaults were chosen on the validation tail of real listening (28 k tracks, 3 k users), never on its test part.
@@ -99,7 +95,7 @@ class TwoStageConfig:
     candidates: int = 256
     sources: tuple[Source, ...] = SOURCES
     rank_offset: float = 10.0
-    sequence: GRU4RecConfig | None = field(default_factory=lambda: SEQUENCE)
+    sequence: GRU4RecConfig | None = field(default_factory=GRU4RecConfig)
     next: TaskConfig = NEXT
     discover: TaskConfig = DISCOVER
     ahead: float = 0.2

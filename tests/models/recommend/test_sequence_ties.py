@@ -42,21 +42,3 @@ def test_flags_say_what_is_known_at_each_position_and_nothing_later(grid):
     lists = tf.broadcast_to(tf.range(TRACKS), [2, *grid.shape, 1, TRACKS])
     listed = np.stack(ties.of_lists(lists), -1)[1, :, :, 0].reshape(-1, TRACKS, len(TIES))
     np.testing.assert_array_equal(listed, right)
-
-
-@settings(max_examples=40, deadline=None)
-@given(grid=grids, data=st.data())
-def test_weights_of_lists_land_on_the_plays_of_their_tracks(grid, data):
-    grid = np.asarray(grid, np.int32)
-    shape = (2, *grid.shape, 3)
-    rng = np.random.default_rng(data.draw(st.integers(0, 100)))
-    lists, weights = rng.integers(-1, TRACKS, shape).astype(np.int32), rng.random(shape).astype(np.float32)
-    weights[lists < 0] = 0
-    for last in (False, True):
-        rows = slice(-1, None) if last else slice(None)
-        ties = Ties(tf.constant(grid), tf.constant(ARTISTS), tf.constant(ALBUMS), last)
-        found = ties.on_plays(tf.constant(lists[:, :, rows]), tf.constant(weights[:, :, rows])).numpy()
-        same = lists[:, :, rows, None, :] == grid[None, :, None, :, None]
-        right = np.where(same, weights[:, :, rows, None, :], 0).sum(-1)
-        played = (grid >= 0)[None, :, None, :]
-        np.testing.assert_allclose(np.where(played, found, 0), np.where(played, right, 0), rtol=1e-5, atol=1e-6)
