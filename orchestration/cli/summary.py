@@ -67,7 +67,7 @@ def _print_model(settings: Settings) -> int | None:
     found = client.get_model_version(settings.registered_model, str(version))
     console.print(f"\n[bold]Models[/]  on the champion's hold-out: {escape(found.tags.get('hold_out', ''))}")
     mlflow.set_tracking_uri(settings.tracking_uri)  # a run that trained nothing has not set it
-    _print_comparison(mlflow.artifacts.load_text(f"runs:/{found.run_id}/comparison.csv"))
+    _print_comparison(mlflow.artifacts.load_text(f"runs:/{found.run_id}/report/comparison.csv"))
     served = served_version(settings)
     console.print(f"\n[bold]Champion[/]  {settings.registered_model} version {version}")
     console.print(f"  {escape(found.tags.get('gate.reason', ''))}")

@@ -6,6 +6,7 @@ histograms); a cluster needs no other code. Without one the same trees are grown
 
 from __future__ import annotations
 
+import logging
 import tempfile
 from dataclasses import dataclass
 from pathlib import Path
@@ -77,6 +78,7 @@ def _in_process(examples: RankingExamples, config: LambdaMartConfig) -> bytes:
 def _on_spark(examples: RankingExamples, config: LambdaMartConfig, spark: SparkSession) -> bytes:
     from xgboost.spark import SparkXGBRanker
 
+    logging.getLogger("XGBoost-PySpark").setLevel(logging.WARNING)
     with tempfile.TemporaryDirectory(prefix="soundlake-ranking-") as folder:
         _write(examples, Path(folder))
         rows = spark.read.parquet(f"file://{folder}")
