@@ -10,7 +10,8 @@ REACHES = ("history", "session")
 
 @dataclass(frozen=True)
 class SequenceConfig:
-    """What both models share. Defaults were chosen on a validation tail of real listening (28 k tracks, 3 k users).
+    """What both models share. dropout, track_dropout, epochs and ties were chosen by GRU4Rec on a validation tail of
+    real listening (28 k tracks, 3 k users); the others are customary values that have not been compared.
 
     dim: width of the embeddings and of the state. history: plays looked at; listeners return to tracks of long ago.
     overlap: plays a training window repeats from the one before it, so that no target lacks a past.
@@ -29,8 +30,8 @@ class SequenceConfig:
     session_gap_minutes: a longer pause ends a session. session_plays: its length where times are unknown.
     clock: whether times are an input, where the data have true ones. moment_dropout: share of moments hidden in
     training, for a request need not say when it is.
-    batch_size: windows a step. epochs: with less dropout the validation tail was best after two passes and lost a
-    hundredth by the ninth, for embeddings learn the plays by heart and the gate then trusts them.
+    batch_size: windows a step. epochs: at dropout 0.3 NDCG@10 of the tail fell from .330 after three passes to .318
+    after nine, while the loss went on falling: embeddings learn the plays by heart and the gate then trusts them.
     dropout: of inputs and layers, high for the same reason; track_dropout: share of a batch's tracks known by artist
     and album only, so that the model learns what to make of rare ones.
     """
@@ -92,7 +93,7 @@ class SequenceConfig:
 
 @dataclass(frozen=True)
 class GRU4RecConfig(SequenceConfig):
-    """layers: stacked recurrences; a second one is worth less than its time."""
+    """layers: stacked recurrences; one, as in GRU4Rec, more have not been compared."""
 
     layers: int = 1
 
@@ -104,7 +105,7 @@ class GRU4RecConfig(SequenceConfig):
 
 @dataclass(frozen=True)
 class TransformerConfig(SequenceConfig):
-    """layers, heads: two small blocks, as in SASRec, are enough for histories of some hundred plays."""
+    """layers, heads: two small blocks, as in SASRec; other sizes have not been compared."""
 
     layers: int = 2
     heads: int = 2
