@@ -20,7 +20,8 @@ class ContextualExamples:
 
     features: float16 [Q, C, F]; candidates: int32 [Q, C], -1 where there are fewer; relevant: bool [Q, C];
     history: int32 [Q, L], newest first, -1 after the last play; context: int16 [Q, 9]; profile: int16 [Q, 4];
-    outcomes: int8 [Q, C, 4] by ``HEADS``, of the relevant candidates, -1 unknown; users: int32 [Q].
+    outcomes: int8 [Q, C, 4] by ``HEADS``, of the relevant candidates, -1 unknown; users: int32 [Q]; plays: int64 [Q],
+    the play that came, an index into ``ListeningData.items``.
     """
 
     features: np.ndarray
@@ -31,6 +32,7 @@ class ContextualExamples:
     profile: np.ndarray
     outcomes: np.ndarray
     users: np.ndarray
+    plays: np.ndarray
 
     def __len__(self) -> int:
         return len(self.candidates)
@@ -103,6 +105,7 @@ def contextual_examples(
                 np.asarray(data.profiles[kept.users], np.int16),
                 _outcomes(data, kept, listed, there, completed),
                 kept.users.astype(np.int32),
+                kept.plays.astype(np.int64),
             )
         )
     return ContextualExamples.joined(parts)

@@ -48,5 +48,6 @@ def moments(n: int = 1500, seed: int = 0, history: int = 12) -> ContextualExampl
     plays[np.arange(history) >= rng.integers(0, history + 1, n)[:, None]] = -1
     return ContextualExamples(
         features.astype(np.float16), candidates, relevant, plays, context,
-        np.full((n, len(PROFILE_FIELDS)), -1, np.int16), outcomes, rng.integers(0, 50, n).astype(np.int32),
+        np.full((n, len(PROFILE_FIELDS)), -1, np.int16), outcomes, (np.arange(n) % 50).astype(np.int32),
+        np.arange(n),
     )  # fmt: skip
