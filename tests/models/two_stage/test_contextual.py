@@ -14,6 +14,7 @@ from models.recommend.base import UNRANKED
 from models.recommend.two_stage.contextual_answers import Answers
 from models.recommend.two_stage.contextual_config import HEADS, ContextualConfig, HeadWeights
 from models.recommend.two_stage.contextual_trainer import fit_contextual, listwise, outcome_loss
+from models.recommend.two_stage.contextual_transfer import over
 
 CONFIG = ContextualConfig(dim=8, history=12, hidden=(16,), bins=4, epochs=12, batch_size=64, learning_rate=1e-2)
 PLAYS = np.ones(TRACKS, np.int64)
@@ -153,3 +154,20 @@ def test_nothing_to_learn_from_is_refused():
         fit(replace(examples, relevant=np.zeros_like(examples.relevant)))
     with pytest.raises(ValueError, match="ContextualConfig.dropout"):
         ContextualConfig(dropout=1.0)
+
+
+@pytest.mark.parametrize("own", [False, True])
+def test_over_another_catalogue_it_knows_what_it_knew(own):
+    examples = moments(300)
+    ranker = fit(examples, replace(CONFIG, epochs=2, track_embeddings=own))
+    mine = catalogue()
+    order = np.random.default_rng(0).permutation(TRACKS)
+    place = np.argsort(order).astype(np.int32)
+    mixed = mine.in_order(order)
+    theirs = replace(mixed, artist=(9 - mixed.artist).astype(np.int32), genre=(1 - mixed.genre).astype(np.int32))
+    renamed = {name: np.append(place, np.int32(-1))[getattr(examples, name)] for name in ("candidates", "history")}
+    moved = Answers(over(ranker, mine, theirs)).scores(replace(examples, **renamed))
+    np.testing.assert_allclose(moved, Answers(ranker).scores(examples), atol=1e-5)
+    strangers = replace(theirs, ids=np.array([f"other-{i}" for i in range(TRACKS)], dtype=object))
+    with pytest.raises(ValueError, match="share no track"):
+        over(ranker, mine, strangers)
