@@ -14,12 +14,14 @@ class HeadWeights:
 
     ``play`` is the logit of "this is what is played here". An outcome's logit is taken against the base rate of the
     training plays, so that a head that knows nothing adds nothing. A head without outcomes in training weighs 0.
+    The defaults are small: outcomes break near ties of the play, they do not overrule it. Twice as large, they took
+    0.003 (95 % 0.000 to 0.007) of next NDCG@10 in the simulated world.
     """
 
-    completion: float = 0.1
-    skip: float = -0.1
-    like: float = 0.05
-    add: float = 0.05
+    completion: float = 0.05
+    skip: float = -0.05
+    like: float = 0.02
+    add: float = 0.02
 
     def values(self) -> tuple[float, ...]:
         """In the order of ``HEADS``."""
