@@ -92,7 +92,7 @@ def by_listener(answers: Answers, examples: ContextualExamples) -> dict[str, np.
 
     scores, chances = answers.scores(examples), answers.chances(examples)
     order = np.argsort(-scores, 1, kind="stable")[:, :10]
-    gained = np.take_along_axis(examples.relevant, order, 1) @ (1 / np.log2(np.arange(2, 12)))
+    gained = np.take_along_axis(examples.relevant, order, 1) @ (1 / np.log2(2 + np.arange(order.shape[1])))
     found = examples.relevant.any(1)
     top = scores.max(1, keepdims=True)
     normaliser = top[:, 0] + np.log(np.exp(scores - top).sum(1))
