@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from models.data import ListeningData
     from models.evaluation.split import HoldOut
     from models.recommend.two_stage.contextual_answers import Answers
-    from models.recommend.two_stage.contextual_examples import ContextualExamples
+    from models.recommend.two_stage.examples import RankingExamples
 
 CUT, HELD_OUT, PER_USER, WIDTH, HARD = 0.75, 0.1, 6, 48, 24
 METRICS = ("next_ndcg_at_10", "play_log_loss", "skip_log_loss", "completion_log_loss")
@@ -37,7 +37,7 @@ def ablation(n: int = 12_000, seeds: int = 1, last: bool = True) -> str:
     from models.recommend.two_stage.contextual_answers import Answers
     from models.recommend.two_stage.contextual_config import ContextualConfig
     from models.recommend.two_stage.contextual_trainer import fit_contextual
-    from models.recommend.two_stage.examples import Moments, before, next_moments
+    from models.recommend.two_stage.moments import Moments, before, next_moments
 
     data, _ = load(get_settings())
     train, _ = split(data, HELD_OUT)
@@ -72,21 +72,21 @@ def ablation(n: int = 12_000, seeds: int = 1, last: bool = True) -> str:
     )
 
 
-def _examples(data, counted, moments, width: int, keep_all: bool = False) -> ContextualExamples:
+def _examples(data, counted, moments, width: int, keep_all: bool = False) -> RankingExamples:
     """Moments of ``data``, their candidates and features from the plays ``counted``."""
     from models.recommend.two_stage.config import TwoStageConfig
-    from models.recommend.two_stage.contextual_examples import contextual_examples
+    from models.recommend.two_stage.examples import ranking_examples
+    from models.recommend.two_stage.groundwork import traced
     from models.recommend.two_stage.scorer import FirstStage
     from models.recommend.two_stage.tables import Tables
-    from models.recommend.two_stage.two_stage import _first_stage
 
     config = TwoStageConfig(candidates=256)
-    stage = _first_stage(FirstStage(Tables.count(counted, config), config), config)["next"]
+    stage = traced(FirstStage(Tables.count(counted, config), config), "next", config)
     rng = np.random.default_rng(0)
-    return contextual_examples(data, moments, stage, width, HARD, rng, history=config.history, keep_all=keep_all)
+    return ranking_examples(data, moments, stage, width, HARD, rng, history=config.history, keep_all=keep_all)
 
 
-def by_listener(answers: Answers, examples: ContextualExamples) -> dict[str, np.ndarray]:
+def by_listener(answers: Answers, examples: RankingExamples) -> dict[str, np.ndarray]:
     """METRICS, each the mean of a listener's moments; losses over those whose play is among the candidates."""
     from models.recommend.two_stage.contextual_config import HEADS
 

@@ -48,7 +48,7 @@ def measure_serving(requests: int) -> list[Row]:
 
 def _in_process(model, inputs: dict[str, np.ndarray]) -> None:
     history = [str(track) for track in inputs["history"][0]]
-    context = {"hour": [int(inputs["hour"][0])], "device": [str(inputs["device"][0])]}
+    context = {key: [value] for key, _, value in (word.partition("=") for word in inputs["context"][0]) if value}
     model.recommend(Requests.of([history], [history], **context), TOP)
 
 

@@ -1,7 +1,8 @@
 """A trained recommender as a TensorFlow SavedModel that takes and returns raw track ids.
 
-Signatures ``recommend`` (also the default), ``score`` and ``explain``; see :class:`RecommenderModule`. A version is
-written to a sibling and renamed, so that a model server polling the folder never sees half of one.
+Signatures ``recommend`` (also the default), ``score`` and, where the model can share out its scores, ``explain``; see
+:class:`RecommenderModule`. A version is written to a sibling and renamed, so that a model server polling the folder
+never sees half of one.
 """
 
 from __future__ import annotations
@@ -13,12 +14,12 @@ from pathlib import Path
 import numpy as np
 import tensorflow as tf
 
+from models.context import Categories
+from models.context.served import MomentCodes
 from models.recommend.base import UNRANKED, CatalogueRecommender, Requests
 from models.vocabulary import tie_order
 
-STRINGS, WORDS = tf.TensorSpec([None, None], tf.string), tf.TensorSpec([None], tf.string)
-NUMBERS = tf.TensorSpec([None], tf.int32)
-CONTEXT = {"hour": NUMBERS, "device": WORDS}
+STRINGS = tf.TensorSpec([None, None], tf.string)
 
 
 class ExportMismatch(ValueError):
@@ -29,7 +30,8 @@ class RecommenderModule(tf.Module):
     """Strings in, strings out.
 
     history: string [B, L], oldest first, "" is padding, unknown ids are ignored; exclude: string [B, M], never
-    returned; hour: int32 [B], local, -1 unknown; device: string [B], "" unknown; k: int32 scalar.
+    returned; context: string [B, N], what is known of the moment and the listener, such as "hour=8" or "device=phone"
+    (:mod:`models.context.wire`), in any order, "" is padding; k: int32 scalar.
 
     The track table is an asset file in tie order, and ``top_k`` prefers the lower row, so equal scores come out in
     an order that follows neither id nor popularity.
@@ -39,17 +41,19 @@ class RecommenderModule(tf.Module):
         super().__init__(name="soundlake_recommender")
         order = np.argsort(tie_order(model.catalogue.ids))
         in_order = bool((order == np.arange(len(order))).all())
-        self.scorer = model.scorer if in_order else model.scorer.reordered(order)
+        self.scorer = model.servable if in_order else model.servable.reordered(order)
         self._indices, self._names = _string_table(folder / "tracks.txt", model.catalogue.ids[order].tolist())
-        self._devices, _ = _string_table(folder / "devices.txt", list(model.context_fields.names["device"]))
-        signatures = {"history": STRINGS, **CONTEXT, "exclude": STRINGS}
+        self._moment = MomentCodes(model.context_fields, model.profile_fields, folder)
+        signatures = {"history": STRINGS, "context": STRINGS, "exclude": STRINGS}
         self.recommend = _signature(self._recommend, {**signatures, "k": tf.TensorSpec([], tf.int32)})
         self.score = _signature(self._score, {**signatures, "candidates": STRINGS})
-        self.explain = _signature(self._explain, {**signatures, "candidates": STRINGS})
+        self.served = {"serving_default": self.recommend, "recommend": self.recommend, "score": self.score}
+        if hasattr(self.scorer, "contributions"):
+            self.served["explain"] = _signature(self._explain, {**signatures, "candidates": STRINGS})
 
-    def _recommend(self, history, hour, device, exclude, k):
+    def _recommend(self, history, context, exclude, k):
         """track_ids string [B, k], scores float32 [B, k], best first; "" and -1e9 where the catalogue has no more."""
-        scores = self.scorer.ranked(*self._asked(history, hour, device, exclude))
+        scores = self.scorer.ranked(*self._asked(history, context, exclude))
         best, rows = tf.math.top_k(scores, tf.minimum(k, tf.shape(scores)[1]))
         ids = tf.where(best > UNRANKED, self._names.lookup(tf.cast(rows, tf.int64)), "")
         missing = [[0, 0], [0, k - tf.shape(best)[1]]]
@@ -58,27 +62,24 @@ class RecommenderModule(tf.Module):
             "scores": tf.pad(best, missing, constant_values=UNRANKED),
         }
 
-    def _score(self, history, hour, device, exclude, candidates):
+    def _score(self, history, context, exclude, candidates):
         """scores float32 [B, C]; -1e9 for an unknown candidate."""
-        asked = self._asked(history, hour, device, exclude)
+        asked = self._asked(history, context, exclude)
         return {"scores": self.scorer.candidate_scores(*asked, self._tracks(candidates))}
 
-    def _explain(self, history, hour, device, exclude, candidates):
+    def _explain(self, history, context, exclude, candidates):
         """contributions float32 [B, C, L + 1]: the share of each play, last of all else; they sum to the score.
 
         How a score is shared out is the model's own affair; see ``contributions`` of its scorer.
         """
-        asked = self._asked(history, hour, device, exclude)
+        asked = self._asked(history, context, exclude)
         return {"contributions": self.scorer.contributions(*asked, self._tracks(candidates))}
 
-    def _asked(self, history, hour, device, exclude):
-        return self._tracks(history), hour, self._device(device), self._tracks(exclude)
+    def _asked(self, history, context, exclude):
+        return self._tracks(history), self._moment(context), self._tracks(exclude)
 
     def _tracks(self, ids):
         return tf.cast(self._indices.lookup(ids), tf.int32)
-
-    def _device(self, names):
-        return tf.cast(self._devices.lookup(names), tf.int32)
 
 
 def write_saved_model(model: CatalogueRecommender, path: Path, name: str = "recommender") -> Path:
@@ -96,8 +97,7 @@ def write_saved_model(model: CatalogueRecommender, path: Path, name: str = "reco
     try:
         with tempfile.TemporaryDirectory() as tables:
             module = RecommenderModule(model, Path(tables))
-            signatures = {key: getattr(module, key) for key in ("recommend", "score", "explain")}
-            tf.saved_model.save(module, str(partial), signatures={**signatures, "serving_default": module.recommend})
+            tf.saved_model.save(module, str(partial), signatures=dict(module.served))
         write_warmup(partial, name, model.catalogue.ids)
         check_export(model, partial)
         partial.chmod(0o755)  # mkdtemp makes it private; a model server runs as somebody else
@@ -123,10 +123,10 @@ def check_export(model: CatalogueRecommender, path: Path, k: int = 20, tolerance
     from models.saved import SavedRecommender
 
     histories = _probe_histories(model.catalogue.ids)
-    devices = [*model.context_fields.names["device"], ""] * len(histories)
-    hours = [row * 7 % 25 - 1 for row in range(len(histories))]
+    moments = _probe_moments(model.context_fields, len(histories))
+    listeners = _probe_moments(model.profile_fields, len(histories))
     for exclude in (None, histories):
-        asked = Requests.of(histories, exclude, hour=hours, device=devices[: len(histories)])
+        asked = Requests.of(histories, exclude, listeners, **moments)
         ours, theirs = (m.recommend(asked, k) for m in (model, SavedRecommender(path)))
         if not np.allclose(ours[1], theirs[1], atol=tolerance, rtol=tolerance):
             worst = np.abs(ours[1] - theirs[1]).max()
@@ -146,6 +146,12 @@ def _probe_histories(ids: np.ndarray) -> list[list[str]]:
     rng = np.random.default_rng(0)
     lengths = [0, 1, 2, 5, 20, 80]
     return [rng.choice(ids, min(n, len(ids)), replace=False).tolist() + ["no such track"] * (n % 2) for n in lengths]
+
+
+def _probe_moments(fields: Categories, n: int) -> dict[str, list]:
+    """Raw values that go through every field, the first unknown."""
+    codes = [[(row * 7) % (size + 1) - 1 for size in fields.sizes] for row in range(n)]
+    return {name: values for name, values in fields.decode(np.asarray(codes)).items() if fields.names[name]}
 
 
 def _string_table(path: Path, names: list[str]):

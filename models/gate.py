@@ -15,7 +15,7 @@ from models.evaluation.metrics import PRIMARY, Evaluation, compare, evaluate
 from models.evaluation.split import HoldOut
 from models.recommend.base import Recommender
 from models.recommend.popularity import Popularity
-from models.registry import CHALLENGER, CHAMPION, EVALUATION, aliased_version, fetch
+from models.registry import CHALLENGER, CHAMPION, EVALUATION, aliased_version, fetch, names_of
 
 MARGIN = 0.02  # share of the champion's value a newer model may lose, for knowing newer tracks
 
@@ -86,20 +86,29 @@ def decide_and_promote(
 
     Judging the champion against itself changes nothing and is answered with promote=True.
     """
-    from models.saved import SavedRecommender
+    from models import stored
 
     number = aliased_version(tracking_uri, registered_name, CHAMPION)
     with tempfile.TemporaryDirectory(prefix="soundlake-gate-") as folder:
 
-        def load(version: int, name: str) -> SavedRecommender:
-            return SavedRecommender(
-                fetch(tracking_uri, registered_name, version, EVALUATION, Path(folder) / name), name
-            )
+        def load(version: int, name: str) -> Recommender:
+            found = fetch(tracking_uri, registered_name, version, EVALUATION, Path(folder) / name)
+            return stored.load(found, name)
 
         champion = None if number is None else load(number, "champion")
         decision = decide(load(candidate_version, "candidate"), champion, hold_out, metric)
     record(tracking_uri, registered_name, candidate_version, number, decision)
     return decision
+
+
+def promote_line_up(tracking_uri: str, registered_name: str, hold_out: HoldOut) -> dict[str, GateDecision]:
+    """Judge the challenger of every model of the line-up against the champion of its own name."""
+    out = {}
+    for name in names_of(tracking_uri, registered_name):
+        challenger = aliased_version(tracking_uri, name, CHALLENGER)
+        if challenger is not None:
+            out[name] = decide_and_promote(tracking_uri, name, challenger, hold_out)
+    return out
 
 
 def record(tracking_uri: str, registered_name: str, version: int, champion: int | None, decision: GateDecision) -> None:

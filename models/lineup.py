@@ -13,17 +13,18 @@ from models.recommend.base import CatalogueRecommender
 from models.recommend.config import TwoTowerConfig
 from models.recommend.sequence.config import GRU4RecConfig, TransformerConfig
 from models.recommend.two_stage.config import TwoStageConfig
+from models.recommend.two_stage.groundwork import Groundwork
 
 if TYPE_CHECKING:
     from pyspark.sql import SparkSession
 
-SHIPPED = "two_stage"
-"""The model that listeners get, if the gate lets it."""
-QUICK = (*baselines.SIDE_BY_SIDE, "transitions_own", "item_knn", "two_tower", SHIPPED)
+RIVALS = {"two_stage": "trees", "two_stage_network": "network"}
+"""The two-stage recommenders by what orders their candidates: the better one is registered for listeners."""
+QUICK = (*baselines.SIDE_BY_SIDE, "transitions_own", "item_knn", "two_tower", *RIVALS)
 """Fit in minutes; the default."""
 SEQUENTIAL = ("gru4rec", "transformer")
 NEURAL = ("two_tower", *SEQUENTIAL)
-NAMES = (*baselines.NAMES, *NEURAL, SHIPPED)
+NAMES = (*baselines.NAMES, *NEURAL, *RIVALS)
 
 
 @dataclass(frozen=True)
@@ -41,8 +42,8 @@ class LineupConfig:
         unknown = [name for name in self.names if name not in NAMES]
         if unknown:
             raise ValueError(f"train_models: {', '.join(unknown)} is not known; there are {', '.join(NAMES)}")
-        if SHIPPED not in self.names:
-            raise ValueError(f"train_models: {SHIPPED} is missing, the model that is registered for listeners")
+        if not set(RIVALS) & set(self.names):
+            raise ValueError(f"train_models: one of {', '.join(RIVALS)} is missing, of which listeners get the better")
 
     def seeded(self, seed: int) -> LineupConfig:
         return replace(self, two_tower=replace(self.two_tower, seed=seed), two_stage=replace(self.two_stage, seed=seed))
@@ -58,21 +59,27 @@ class Entry:
 
 
 def entries(config: LineupConfig, validation: HoldOut | None = None, spark: SparkSession | None = None) -> list[Entry]:
-    """In the order of ``config.names``, the shipped model last. ``validation``: for learning curves only."""
-    ordered = [name for name in config.names if name != SHIPPED] + [SHIPPED]
-    return [entry(name, config, validation, spark) for name in ordered]
+    """In the order of ``config.names``, the rivals last. ``validation``: for learning curves only."""
+    ordered = sorted(config.names, key=RIVALS.__contains__)
+    groundwork = Groundwork(config.two_stage)
+    return [entry(name, config, validation, spark, groundwork) for name in ordered]
 
 
 def entry(
-    name: str, config: LineupConfig, validation: HoldOut | None = None, spark: SparkSession | None = None
+    name: str,
+    config: LineupConfig,
+    validation: HoldOut | None = None,
+    spark: SparkSession | None = None,
+    groundwork: Groundwork | None = None,
 ) -> Entry:
-    """One model by name; raises ValueError where there is none of it."""
+    """One model by name; raises ValueError where there is none of it. ``groundwork``: see ``TwoStage``."""
     if name == "two_tower":
         return Entry(name, lambda: _two_tower(config, validation), config.two_tower.params())
     if name in SEQUENTIAL:
         return Entry(name, lambda: _sequential(name, config), getattr(config, name).params())
-    if name == "two_stage":
-        return Entry(name, lambda: _two_stage(config, spark), config.two_stage.params())
+    if name in RIVALS:
+        settings = replace(config.two_stage, ranker=RIVALS[name])
+        return Entry(name, lambda: _two_stage(settings, spark, groundwork), settings.params())
     _, params = baselines.make(name, config.baselines)
     return Entry(name, lambda: baselines.make(name, config.baselines)[0], params)
 
@@ -89,7 +96,7 @@ def _sequential(name: str, config: LineupConfig) -> CatalogueRecommender:
     return {"gru4rec": GRU4Rec, "transformer": Transformer}[name](getattr(config, name))
 
 
-def _two_stage(config: LineupConfig, spark: SparkSession | None) -> CatalogueRecommender:
+def _two_stage(config: TwoStageConfig, spark, groundwork) -> CatalogueRecommender:
     from models.recommend.two_stage.two_stage import TwoStage
 
-    return TwoStage(config.two_stage, spark)
+    return TwoStage(config, spark, groundwork)

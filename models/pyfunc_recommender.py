@@ -1,24 +1,30 @@
-"""The registered model's code (MLflow models-from-code): DataFrame in, DataFrame out, over the serving SavedModel.
+"""The registered model's code (MLflow models-from-code): DataFrame in, DataFrame out, over the stored model.
 
-Nothing is pickled: MLflow stores this file and the two SavedModel folders, and runs the file when it loads the model.
+MLflow stores this file beside the folders of :mod:`models.stored`, and runs it when it loads the model.
 """
 
 from __future__ import annotations
+
+from pathlib import Path
 
 import mlflow
 import pandas as pd
 from mlflow.pyfunc import PythonModel
 
+from models.context import FIELDS
+from models.context.wire import KEYS
 from models.recommend.base import Requests
-from models.saved import SavedRecommender
+from models.stored import load
 
 
 class RecommenderPyfunc(PythonModel):
     """Columns in: ``history`` (list of track ids, oldest first) and optionally ``exclude`` (list; by default the
-    history), ``hour`` (0-23, -1 unknown), ``device``. Parameter ``k``. Columns out: ``track_ids``, ``scores``."""
+    history) and what is known of moment and listener, by ``models.context.wire.KEYS``. Parameter ``k``. Columns out:
+    ``track_ids``, ``scores``."""
 
     def load_context(self, context) -> None:
-        self._recommender = SavedRecommender(context.artifacts["serving"])
+        artifacts = context.artifacts
+        self._recommender = load(Path(artifacts["serving" if "serving" in artifacts else "evaluation"]))
 
     def predict(self, context, model_input: pd.DataFrame, params: dict | None = None) -> pd.DataFrame:
         k = int((params or {}).get("k", 10))
@@ -26,14 +32,19 @@ class RecommenderPyfunc(PythonModel):
         exclude = histories
         if "exclude" in model_input:
             exclude = [h if v is None else _strings(v) for v, h in zip(model_input["exclude"], histories, strict=True)]
-        hours = model_input["hour"].fillna(-1).astype(int).tolist() if "hour" in model_input else None
-        devices = model_input["device"].fillna("").tolist() if "device" in model_input else None
-        ids, scores = self._recommender.recommend(Requests.of(histories, exclude, hour=hours, device=devices), k)
+        said = {key: _known(model_input[key]) for key in KEYS if key in model_input}
+        context = {key: said.pop(key) for key in FIELDS if key in said}
+        profile = {"country" if key == "home_country" else key: values for key, values in said.items()}
+        ids, scores = self._recommender.recommend(Requests.of(histories, exclude, profile, **context), k)
         columns = {"track_ids": [[i for i in row if i] for row in ids.tolist()]}
         columns["scores"] = [
             row[: len(found)] for row, found in zip(scores.tolist(), columns["track_ids"], strict=True)
         ]
         return pd.DataFrame(columns, index=model_input.index)
+
+
+def _known(column: pd.Series) -> list:
+    return [None if pd.isna(value) else value for value in column]
 
 
 def _strings(values) -> list[str]:

@@ -1,8 +1,9 @@
 """The MLflow model registry: what a version holds and how it is fetched.
 
-A version is a models-from-code pyfunc with two SavedModels: ``evaluation/``, fit on the training part only, and
-``serving/``, refit on everything. The gate compares candidate and champion by their ``evaluation/`` models on the same
-current hold-out. By their ``serving/`` models the champion could win or lose by what it had already been shown.
+A version is a models-from-code pyfunc with two models: ``evaluation/``, fit on the training part only, and, of the one
+that listeners may get, ``serving/``, refit on everything. Every model of the line-up has a name of its own. The gate
+compares candidate and champion by their ``evaluation/`` models on the same current hold-out. By their ``serving/``
+models the champion could win or lose by what it had already been shown.
 """
 
 from __future__ import annotations
@@ -11,6 +12,9 @@ from collections.abc import Mapping, Sequence
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
+from models.context.fields import BANDS
+from models.context.wire import KEYS
+
 EVALUATION, SERVING = "evaluation", "serving"
 CHAMPION, CHALLENGER = "champion", "challenger"
 REQUIREMENTS = ("mlflow", "tensorflow-cpu", "numpy", "pandas", "pyarrow")
@@ -18,8 +22,7 @@ DESCRIPTION_LIMIT = 5000  # characters; hosted registries refuse longer descript
 
 
 def log_version(
-    evaluation_model: Path,
-    serving_model: Path,
+    models: Mapping[str, Path],
     registered_name: str,
     example: Sequence[str],
     card: str,
@@ -27,7 +30,9 @@ def log_version(
 ) -> int:
     """Log the pyfunc to the active run, register it under ``registered_name`` and return the version number.
 
-    example: track ids of one short history. The version gets the card as its description and the alias ``challenger``.
+    models: the folders that :func:`models.stored.store` wrote, ``EVALUATION`` and, of a model that is to be served,
+    ``SERVING``. example: track ids of one short history. The version gets the card as its description and the alias
+    ``challenger``.
     """
     import mlflow
     import pandas as pd
@@ -38,7 +43,7 @@ def log_version(
         name="recommender",
         python_model=str(Path(__file__).with_name("pyfunc_recommender.py")),
         code_paths=[str(Path(__file__).parent)],
-        artifacts={EVALUATION: str(evaluation_model), SERVING: str(serving_model)},
+        artifacts={part: str(path) for part, path in models.items()},
         signature=signature(),
         input_example=(frame, {"k": 10}),
         pip_requirements=requirements(),
@@ -56,18 +61,37 @@ def log_version(
     return number
 
 
+def name_of(registered_name: str, model: str) -> str:
+    """The registered name of a model of the line-up; ``registered_name`` itself is that of what listeners get.
+
+    >>> name_of("soundlake-recommender", "ease")
+    'soundlake-recommender-ease'
+    """
+    return f"{registered_name}-{model}"
+
+
+def names_of(tracking_uri: str, registered_name: str) -> list[str]:
+    """The registered names of the line-up's models."""
+    import mlflow
+
+    prefix = name_of(registered_name, "")
+    found = mlflow.MlflowClient(tracking_uri, tracking_uri).search_registered_models(f"name LIKE '{prefix}%'")
+    return sorted(model.name for model in found)
+
+
 def signature():
     """Inputs, outputs and parameters of the pyfunc."""
     from mlflow.models import ModelSignature
     from mlflow.types import ColSpec, ParamSchema, ParamSpec, Schema
     from mlflow.types.schema import Array, DataType
 
+    whole = {name: DataType.long for name, bands in BANDS.items() if bands.whole} | {"birth_year": DataType.long}
+    types = whole | {"temperature": DataType.double}
     strings = Array(DataType.string)
     inputs = [
         ColSpec(strings, "history"),
         ColSpec(strings, "exclude", required=False),
-        ColSpec(DataType.long, "hour", required=False),
-        ColSpec(DataType.string, "device", required=False),
+        *(ColSpec(types.get(key, DataType.string), key, required=False) for key in KEYS),
     ]
     outputs = [ColSpec(strings, "track_ids"), ColSpec(Array(DataType.double), "scores")]
     return ModelSignature(Schema(inputs), Schema(outputs), ParamSchema([ParamSpec("k", "integer", 10)]))
@@ -99,7 +123,7 @@ def aliased_version(tracking_uri: str, registered_name: str, alias: str) -> int 
 
 
 def fetch(tracking_uri: str, registered_name: str, number: int, part: str, folder: Path) -> Path:
-    """Download one SavedModel (``part``: "evaluation" or "serving") of a version into ``folder``; returns its path.
+    """Download one model (``part``: "evaluation" or "serving") of a version into ``folder``; returns its path.
 
     Raises ValueError where the version lacks it.
     """

@@ -10,10 +10,8 @@ from pathlib import Path
 
 import numpy as np
 
-from models.context import Categories
+from models.context.wire import words
 from models.recommend.base import UNRANKED, Histories, Requests
-
-CLOCK = Categories.of(("hour",))
 
 
 class SavedRecommender:
@@ -31,12 +29,12 @@ class SavedRecommender:
             )
         self.path, self.name, self.batch_size = Path(path), name or Path(path).name, batch_size
         self._loaded = tf.saved_model.load(str(path))  # holds the tables and variables the signatures use
-        missing = {"recommend", "score", "explain"} - set(self._loaded.signatures)
+        missing = {"recommend", "score"} - set(self._loaded.signatures)
         if missing:
             raise ValueError(f"{path}: signatures {sorted(missing)} are missing; export it again with models.export")
 
     def recommend(self, requests: Requests, k: int) -> tuple[np.ndarray, np.ndarray]:
-        """See :class:`models.recommend.base.Recommender`; of the context it knows hour and device."""
+        """See :class:`models.recommend.base.Recommender`."""
         n = len(requests)
         ids, scores = np.full((n, k), "", dtype=object), np.full((n, k), UNRANKED, np.float32)
         for rows in self._batches(n):
@@ -70,8 +68,7 @@ class SavedRecommender:
         inputs |= {
             "history": padded(batch.histories),
             "exclude": padded([()] * len(batch) if batch.exclude is None else batch.exclude),
-            "hour": CLOCK.encode({"hour": batch.context["hour"]} if "hour" in batch.context else {}, len(batch))[:, 0],
-            "device": np.asarray([name or "" for name in batch.context.get("device", [""] * len(batch))], dtype=object),
+            "context": padded(words(batch.context, batch.profile, len(batch))),
         }
         return self._loaded.signatures[signature](**{key: tf.constant(value) for key, value in inputs.items()})
 

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 
 from models.evaluation.metrics import Evaluation
@@ -59,14 +60,23 @@ def log_data_versions(data_versions: Mapping[str, int]) -> None:
         mlflow.log_input(MetaDataset(source, name=name, digest=f"v{version}"), context="training")
 
 
+def set_tag(name: str, value: str) -> None:
+    """A tag of the active run."""
+    import mlflow
+
+    mlflow.set_tag(name, value)
+
+
+@contextmanager
 def log_model_run(
     experiment_id: str,
     evaluation: Evaluation,
     params: Mapping[str, object],
     fit_seconds: float,
     curve: Sequence[Mapping[str, float]] = (),
-) -> str:
-    """One nested run for one model: parameters, metrics per epoch, final metrics with intervals. Returns its id."""
+) -> Iterator[str]:
+    """One nested run for one model: parameters, metrics per epoch, final metrics with intervals. It stays active, for
+    more to be logged, until the block ends; gives its id."""
     import mlflow
 
     with mlflow.start_run(
@@ -79,7 +89,7 @@ def log_model_run(
         mlflow.log_metrics(evaluation.flat() | {"fit_seconds": fit_seconds})
         if curve:
             log_bytes(learning_curve_plot(curve), "learning_curve.png")
-        return run.info.run_id
+        yield run.info.run_id
 
 
 def log_bytes(content: bytes, name: str) -> None:

@@ -1,9 +1,8 @@
-"""Training from end to end: split, fit, judge side by side, refit on everything, export, register."""
+"""Training from end to end: split, fit, judge side by side, refit the best on everything, export, register."""
 
 from __future__ import annotations
 
 import logging
-import shutil
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -18,10 +17,12 @@ from models.evaluation import report
 from models.evaluation.metrics import PRIMARY, Evaluation, evaluate
 from models.evaluation.segments import by_segment
 from models.evaluation.split import HELD_OUT, HoldOut, split
-from models.lineup import SHIPPED, Entry, LineupConfig, entries
+from models.lineup import RIVALS, Entry, LineupConfig, entries
 from models.recommend.base import CatalogueRecommender, Progress
-from models.registry import EVALUATION, SERVING, log_version
-from models.tracking import connect, log_data_versions, log_files, log_model_run
+from models.registry import EVALUATION, SERVING, log_version, name_of
+from models.stored import TooLarge, store
+from models.tracking import connect, log_data_versions, log_files, log_model_run, set_tag
+from models.vocabulary import tie_order
 
 if TYPE_CHECKING:
     from pyspark.sql import SparkSession
@@ -39,13 +40,16 @@ class TrainConfig:
 
 @dataclass(frozen=True)
 class TrainResult:
-    """run_id: the parent MLflow run; version: the number registered; evaluations: all models, the shipped one last;
+    """run_id: the parent MLflow run; version: the number registered; shipped: the model that it is; evaluations: all
+    models, the shipped one last; versions: number of each model under its own name, where it was kept;
     evaluation_model, serving_model: SavedModel folders under ``out_dir``; hold_out: what the gate judges on next;
     report: the files of the comparison, by name."""
 
     run_id: str
     registered_name: str
     version: int
+    shipped: str
+    versions: dict[str, int]
     evaluations: list[Evaluation]
     evaluation_model: Path
     serving_model: Path
@@ -69,7 +73,17 @@ class _Judged:
     evaluations: list[Evaluation] = field(default_factory=list)
     seconds: dict[str, float] = field(default_factory=dict)
     curves: dict[str, list[dict[str, float]]] = field(default_factory=dict)
-    shipped: CatalogueRecommender | None = None
+    rivals: dict[str, CatalogueRecommender] = field(default_factory=dict)
+    stored: dict[str, Path] = field(default_factory=dict)
+    versions: dict[str, int] = field(default_factory=dict)
+
+    def best_rival(self) -> str:
+        """The rival that listeners may get: the better one by the gate's metric. It moves to the last place."""
+        rivals = [e for e in self.evaluations if e.model in self.rivals]
+        best = max(rivals, key=lambda e: e.metrics[PRIMARY].value)
+        self.evaluations.remove(best)
+        self.evaluations.append(best)
+        return best.model
 
 
 def train_and_evaluate(
@@ -86,9 +100,10 @@ def train_and_evaluate(
     artifact_root: str | None = None,
     spark: SparkSession | None = None,
 ) -> TrainResult:
-    """Train all models of the line-up and register the shipped one as a challenger.
+    """Train all models of the line-up and register each under its own name, and the better of the rivals, refit on
+    everything, as the challenger for listeners.
 
-    One parent run holds the comparison and the registered model, one nested run each model. ``progress`` gets what the
+    One parent run holds the comparison and the challenger, one nested run each model. ``progress`` gets what the
     models report, with ``model`` and ``stage`` ("evaluation" or "serving") added. Folders ``evaluation/`` and
     ``serving/`` under ``out_dir`` are replaced. A new experiment keeps its artefacts below ``artifact_root``.
     ``spark``: the session that trains LambdaMART, which is trained in this process without one.
@@ -98,34 +113,65 @@ def train_and_evaluate(
     out_dir = Path(out_dir)
     lineup = config.lineup.seeded(seed)
     experiment_id = connect(tracking_uri, experiment, artifact_root)
+    data = data.in_order(np.argsort(tie_order(data.catalogue.ids)))
     train, hold_out = split(data, config.held_out)
     tags = {"git_revision": git_revision, "clock": data.clock, "hold_out": hold_out.description}
     with mlflow.start_run(experiment_id=experiment_id, run_name="recommender", tags=tags) as run:
         log_data_versions(data_versions)
         sizes = {"users": data.n_users, "tracks": data.n_tracks, "plays": data.n_plays}
-        mlflow.log_params({"seed": seed, "held_out": config.held_out, "shipped": SHIPPED, **sizes})
+        mlflow.log_params({"seed": seed, "held_out": config.held_out, **sizes})
         version_tags = tags | {f"data_version.{k}": str(v) for k, v in data_versions.items()} | {"seed": str(seed)}
-        judged = _side_by_side(experiment_id, train, hold_out, entries(lineup, spark=spark), progress)
+        example = data.histories([int(np.argmax(np.diff(data.offsets)))])[0][-5:]
+        keep = _Keeper(registered_name, out_dir / "models", data, hold_out, data_versions, git_revision, example,
+                       version_tags)  # fmt: skip
+        judged = _side_by_side(experiment_id, train, hold_out, entries(lineup, spark=spark), keep, progress)
+        shipped = judged.best_rival()
+        mlflow.log_param("shipped", shipped)
         files = report.files(judged.evaluations, hold_out.description, curves=judged.curves,
                              segments=by_segment(judged.evaluations, hold_out))  # fmt: skip
         mlflow.log_metrics(judged.evaluations[-1].flat())
         log_files(files, "report")
-        evaluation_model = _export(judged.shipped, out_dir / EVALUATION, registered_name)
-        serving = judged.shipped.refit(data, _staged(progress, SERVING, SHIPPED))
-        serving_model = _export(serving, out_dir / SERVING, registered_name)
-        card = model_card(
-            registered_name, data, hold_out, judged.evaluations, lineup.two_stage.params(), data_versions, git_revision
-        )
-        example = data.histories([int(np.argmax(np.diff(data.offsets)))])[0][-5:]
-        version = log_version(evaluation_model, serving_model, registered_name, example, card, version_tags)
-    return TrainResult(run.info.run_id, registered_name, version, judged.evaluations, evaluation_model, serving_model,
-                       hold_out, card, judged.seconds, files)  # fmt: skip
+        serving = judged.rivals[shipped].refit(data, _staged(progress, SERVING, shipped))
+        models = {EVALUATION: judged.stored[shipped], SERVING: store(serving, out_dir / SERVING, registered_name)}
+        card = keep.card(registered_name, judged.evaluations, serving.config.params())
+        version = log_version(models, registered_name, example, card, version_tags | {"model": shipped})
+    return TrainResult(run.info.run_id, registered_name, version, shipped, judged.versions, judged.evaluations,
+                       models[EVALUATION], models[SERVING], hold_out, card, judged.seconds, files)  # fmt: skip
+
+
+@dataclass(frozen=True)
+class _Keeper:
+    """Registers models of one training, each under its own name."""
+
+    registered_name: str
+    folder: Path
+    data: ListeningData
+    hold_out: HoldOut
+    data_versions: Mapping[str, int]
+    git_revision: str
+    example: list[str]
+    tags: Mapping[str, str]
+
+    def card(self, name: str, evaluations: list[Evaluation], params: Mapping[str, object]) -> str:
+        return model_card(name, self.data, self.hold_out, evaluations, params, self.data_versions, self.git_revision)
+
+    def __call__(self, model: CatalogueRecommender, entry: Entry, evaluations: list[Evaluation]) -> tuple[Path, int]:
+        """Store and register a model in the active run; raises TooLarge."""
+        name = name_of(self.registered_name, entry.name)
+        path = store(model, self.folder / entry.name, name)
+        card = self.card(name, evaluations, entry.params)
+        return path, log_version({EVALUATION: path}, name, self.example, card, self.tags | {"model": entry.name})
 
 
 def _side_by_side(
-    experiment_id: str, train: ListeningData, hold_out: HoldOut, lineup: list[Entry], progress: Progress | None
+    experiment_id: str,
+    train: ListeningData,
+    hold_out: HoldOut,
+    lineup: list[Entry],
+    keep: _Keeper,
+    progress: Progress | None,
 ) -> _Judged:
-    """Fit and judge each model in a nested run."""
+    """Fit, judge and register each model in a nested run."""
     out = _Judged()
     for entry in lineup:
         curve: list[dict[str, float]] = []
@@ -136,10 +182,14 @@ def _side_by_side(
         out.evaluations.append(evaluation)
         if any("loss" in point for point in curve):
             out.curves[entry.name] = curve
-        log_model_run(experiment_id, evaluation, entry.params, seconds, curve)
+        with log_model_run(experiment_id, evaluation, entry.params, seconds, curve):
+            try:
+                out.stored[entry.name], out.versions[entry.name] = keep(model, entry, out.evaluations)
+            except TooLarge as error:
+                set_tag("not_kept", str(error))
         log.info("%s: %s %s, fit in %.1f s", entry.name, PRIMARY, evaluation.metrics[PRIMARY], seconds)
-        if entry.name == SHIPPED:
-            out.shipped = model
+        if entry.name in RIVALS:
+            out.rivals[entry.name] = model
     return out
 
 
@@ -151,10 +201,3 @@ def _staged(progress: Progress | None, stage: str, model: str, curve: list | Non
             progress({"stage": stage, "model": model, **values})
 
     return report_epoch
-
-
-def _export(model: CatalogueRecommender, path: Path, name: str) -> Path:
-    from models.export import write_saved_model
-
-    shutil.rmtree(path, ignore_errors=True)
-    return write_saved_model(model, path, name)

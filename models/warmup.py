@@ -38,8 +38,7 @@ def recommend_request(name: str, history: Sequence[str], k: int = 10):
     inputs = {
         "history": tf.make_tensor_proto(plays, tf.string, plays.shape),
         "exclude": tf.make_tensor_proto(plays, tf.string, plays.shape),
-        "hour": tf.make_tensor_proto([-1], tf.int32),
-        "device": tf.make_tensor_proto([""], tf.string),
+        "context": tf.make_tensor_proto([[""]], tf.string),
         "k": tf.make_tensor_proto(k, tf.int32),
     }
     for key, value in inputs.items():

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from typing import Any
+
 from lakehouse.settings import Settings
 from serving.client import ModelClient
 from serving.gate import HISTORY
@@ -15,8 +18,7 @@ def ask(
     client: ModelClient,
     user_id: str,
     k: int = 10,
-    device: str = "",
-    hour: int = -1,
+    context: Mapping[str, Any] | None = None,
     repeats: bool = False,
 ) -> tuple[Listener, Recommendations]:
     """Ask label `stable` for ``k`` tracks for ``user_id``; tracks heard before are left out unless ``repeats``."""
@@ -27,8 +29,8 @@ def ask(
         listener.history[-HISTORY:],
         exclude=[] if repeats else sorted(set(listener.history)),
         k=k,
-        hour=hour,
-        device=device,
+        context=context,
+        profile=listener.profile,
         track_info=track_info(settings),
         popular=popular_tracks(settings),
         label=STABLE,

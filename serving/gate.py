@@ -9,6 +9,7 @@ import numpy as np
 from lakehouse import arrow
 from lakehouse.settings import Settings
 from lakehouse.tables.gold import SEQUENCES
+from models.context.wire import words
 from models.recommend.base import Requests
 from models.saved import SavedRecommender, padded
 
@@ -30,16 +31,16 @@ def sample_requests(
     model = SavedRecommender(folder)
     requests, ids, scores = [], [], []
     for history, hour, device in zip(histories, hours, devices, strict=True):
+        moment = {"hour": [hour], "device": [device]}
         requests.append(
             {
                 "history": padded([history or [""]]),
                 "exclude": padded([history or [""]]),
-                "hour": np.array([hour], np.int32),
-                "device": np.array([device], dtype=object),
+                "context": padded(words(moment, {}, 1)),
                 "k": np.int32(k),
             }
         )
-        found, points = model.recommend(Requests.of([history], [history], hour=[hour], device=[device]), k)
+        found, points = model.recommend(Requests.of([history], [history], **moment), k)
         ids.append(found[0])
         scores.append(points[0])
     return requests, ids, scores

@@ -2,39 +2,36 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from lakehouse import arrow
 from lakehouse.parse import pseudonymiser
 from lakehouse.settings import Settings
 from lakehouse.tables.bronze import EVENTS
 from lakehouse.tables.gold import SEQUENCES, TRACK_FEATURES
+from lakehouse.tables.silver import USERS
+from models.context import PROFILE_FIELDS
 
 POPULAR = 50
 
 
 @dataclass(frozen=True)
 class Listener:
-    """``history``: track ids, oldest first; empty for a new listener."""
+    """history: track ids, oldest first, empty for a new listener; profile: what sign-up told, by
+    ``models.context.PROFILE_FIELDS``."""
 
     user_key: str
     history: list[str]
-    last_hour: int = -1
-    last_device: str = ""
+    profile: dict[str, object] = field(default_factory=dict)
 
 
 def find_listener(settings: Settings, user_id: str) -> Listener:
     """The listener by the id of the raw events."""
     key = pseudonymiser(settings.pseudonym_key_bytes())(user_id)
-    columns = ["track_ids", "local_hours", "devices"]
-    rows = arrow.read(settings, SEQUENCES, columns, arrow.text("user_key") == key).to_pylist()
-    if not rows:
-        return Listener(key, [])
-    return Listener(key, rows[0]["track_ids"], _last(rows[0]["local_hours"], -1), _last(rows[0]["devices"], ""))
-
-
-def _last(values: list | None, otherwise):
-    return values[-1] if values and values[-1] is not None else otherwise
+    known = arrow.text("user_key") == key
+    plays = arrow.read(settings, SEQUENCES, ["track_ids"], known).to_pylist()
+    profile = arrow.read(settings, USERS, list(PROFILE_FIELDS), known).to_pylist()
+    return Listener(key, plays[0]["track_ids"] if plays else [], profile[0] if profile else {})
 
 
 def user_ids(settings: Settings) -> dict[str, str]:

@@ -12,6 +12,7 @@ from typing import Any
 
 import numpy as np
 
+from models.context.wire import words
 from serving.answers import as_text
 from serving.client import ModelClient
 from serving.errors import ModelNotServed
@@ -71,8 +72,8 @@ def recommend(
     history: Sequence[str],
     exclude: Collection[str] = (),
     k: int = 10,
-    hour: int = -1,
-    device: str = "",
+    context: Mapping[str, Any] | None = None,
+    profile: Mapping[str, Any] | None = None,
     track_info: TrackInfo | None = None,
     *,
     popular: Collection[str] = (),
@@ -84,8 +85,8 @@ def recommend(
     Args:
         history: track ids, oldest first; ids the model does not know are ignored. May be empty.
         exclude: track ids never to return.
-        hour: local hour 0 to 23, -1 when unknown.
-        device: device type, "" when unknown.
+        context: what is known of the moment, by ``models.context.FIELDS``: hour, device, activity, weather, ...
+        profile: what is known of the listener, by ``PROFILE_FIELDS``.
         track_info: track id -> {"title", "artist", "artist_id", "genre"}; every part may be missing.
         popular: ids of the tracks most played this week.
         label: version label such as "stable"; the server's latest version when None.
@@ -95,20 +96,20 @@ def recommend(
     """
     if k < 1:
         raise ValueError(f"k: {k} is below 1")
-    context = {
+    moment, listener = ({name: [value] for name, value in (said or {}).items()} for said in (context, profile))
+    asked = {
         "history": _strings([list(history) or [""]]),
-        "hour": np.array([hour], np.int32),
-        "device": _strings([device]),
+        "context": _strings([words(moment, listener, 1)[0] or [""]]),
         "exclude": _strings([list(exclude) or [""]]),
     }
-    answer = client.ask(name, {**context, "k": np.int32(k)}, "recommend", label=label, timeout=timeout)
+    answer = client.ask(name, {**asked, "k": np.int32(k)}, "recommend", label=label, timeout=timeout)
     tracks = [
         (track_id, float(score))
         for track_id, score in zip(as_text(answer.outputs["track_ids"])[0], answer.outputs["scores"][0], strict=True)
         if track_id
     ]
     candidates = [track_id for track_id, _ in tracks]
-    shares = _explain(client, name, answer.version, context, candidates, timeout)
+    shares = _explain(client, name, answer.version, asked, candidates, timeout)
     writer = _ReasonWriter(list(history), track_info or {}, frozenset(popular))
     return Recommendations(
         name,
@@ -122,13 +123,13 @@ def _strings(values: list) -> np.ndarray:
 
 
 def _explain(
-    client: ModelClient, name: str, version: int, context: dict, candidates: list[str], timeout: float | None
+    client: ModelClient, name: str, version: int, asked: dict, candidates: list[str], timeout: float | None
 ) -> np.ndarray:
     """Contributions [C, L+1] by the same version that answered; zeros when it has gone meanwhile."""
-    empty = np.zeros((len(candidates), context["history"].shape[1] + 1), np.float32)
+    empty = np.zeros((len(candidates), asked["history"].shape[1] + 1), np.float32)
     if not candidates:
         return empty
-    inputs = {**context, "candidates": _strings([candidates])}
+    inputs = {**asked, "candidates": _strings([candidates])}
     try:
         return client.predict(name, inputs, "explain", version=version, timeout=timeout)["contributions"][0]
     except ModelNotServed:

@@ -60,6 +60,11 @@ class CatalogueRecommender(ABC):
         """float [B, I]: higher is better."""
 
     @property
+    def servable(self):
+        """The TensorFlow module that the exported signatures ask, None where the model is none of TensorFlow."""
+        return getattr(self, "scorer", None)
+
+    @property
     def catalogue(self) -> Catalogue:
         if self._catalogue is None:
             raise RuntimeError(f"{self.name}: not fitted yet; call fit(data) first")

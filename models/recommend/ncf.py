@@ -90,6 +90,27 @@ class Ncf(HistoryRecommender):
             self._proxies = mean_of_listeners(data, network.listeners)
             self._length = self._usual_length(data)
 
+    @property
+    def servable(self):
+        """None with an embedding a user: strangers are folded in outside of TensorFlow."""
+        if self.config.user == "id":
+            return None
+        import tensorflow as tf
+
+        from models.recommend.ranked import Ranked
+
+        network, n = self._network, len(self.catalogue)
+        spec = tf.TensorSpec([None, ITEM_BLOCK], tf.float32)
+
+        def scores(plays):
+            listeners = network.by_history(plays)
+            blocks = tf.reshape(tf.range(-(-n // ITEM_BLOCK) * ITEM_BLOCK), [-1, ITEM_BLOCK])
+            blocks = tf.minimum(blocks, n - 1)
+            each = tf.map_fn(lambda block: network.logits(listeners, block), blocks, fn_output_signature=spec)
+            return tf.reshape(tf.transpose(each, [1, 0, 2]), [tf.shape(plays)[0], -1])[:, :n]
+
+        return Ranked(scores, self.config.history, network)
+
     def _usual_length(self, data: ListeningData) -> dict[str, float]:
         """By branch, how much longer embeddings are than means of proxies, over the listeners of the training."""
         sample = np.random.default_rng(0).permutation(data.n_users)[:2000]

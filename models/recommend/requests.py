@@ -138,6 +138,11 @@ class Queries:
         unknown = (np.full((n, len(fields)), UNKNOWN, np.int32) for fields in (FIELDS, PROFILE_FIELDS))
         return cls(list(histories), *unknown)
 
+    @property
+    def moment(self) -> np.ndarray:
+        """int32 [B, F + P]: context and profile side by side, by ``models.context.wire.KEYS``."""
+        return np.concatenate([self.context, self.profile], 1).astype(np.int32)
+
     def of_context(self, name: str) -> np.ndarray:
         """int32 [B]: the codes of one field."""
         return self.context[:, self.context_fields.column(name)]

@@ -15,6 +15,7 @@ from collections.abc import Sequence
 import numpy as np
 import tensorflow as tf
 
+from models.context import FIELDS
 from models.data import UNKNOWN, Catalogue
 from models.recommend.config import TwoTowerConfig
 from models.recommend.memory import TransitionMemory
@@ -138,7 +139,8 @@ class Scorer(tf.Module):
     """A trained model ready to answer: the item tower's outputs frozen, the user tower as it is.
 
     The score of a track is query . candidate + bias, plus what the memory adds, if there is one. Histories are int32
-    [B, L] track indices, oldest first, -1 where there is no play (padding may be anywhere).
+    [B, L] track indices, oldest first, -1 where there is no play (padding may be anywhere). moment: int32 [B, M], codes
+    by ``models.context.wire.KEYS``, of which it looks at hour and device.
     """
 
     def __init__(
@@ -169,30 +171,30 @@ class Scorer(tf.Module):
             *parts, self.user_tower, None if self.memory is None else self.memory.reordered(np.asarray(order))
         )
 
-    def logits(self, history: tf.Tensor, hours: tf.Tensor, devices: tf.Tensor) -> tf.Tensor:
+    def logits(self, history: tf.Tensor, moment: tf.Tensor) -> tf.Tensor:
         """Scores of the whole catalogue, float32 [B, I]."""
         history = self._latest(history)
         plays, ages = self._plays(history)
-        query = self.user_tower.pooled(plays, ages) + self.user_tower.context(hours, devices)
+        query = self.user_tower.pooled(plays, ages) + self.user_tower.context(*_hour_and_device(moment))
         scores = tf.matmul(query, self.candidate_items, transpose_b=True) + self.bias
         return scores if self.memory is None else scores + self.memory.logits(history, ages)
 
-    def ranked(self, history: tf.Tensor, hours: tf.Tensor, devices: tf.Tensor, exclude: tf.Tensor) -> tf.Tensor:
+    def ranked(self, history: tf.Tensor, moment: tf.Tensor, exclude: tf.Tensor) -> tf.Tensor:
         """Scores float32 [B, I]; ``MASKED`` for the tracks of ``exclude`` (int32 [B, M], -1 for none)."""
-        scores = self.logits(history, hours, devices)
+        scores = self.logits(history, moment)
         row = tf.broadcast_to(tf.range(tf.shape(exclude)[0])[:, None], tf.shape(exclude))
         cells = tf.boolean_mask(tf.stack([row, exclude], -1), exclude >= 0)
         return tf.tensor_scatter_nd_update(scores, cells, tf.fill([tf.shape(cells)[0]], tf.constant(MASKED)))
 
     def candidate_scores(
-        self, history: tf.Tensor, hours: tf.Tensor, devices: tf.Tensor, exclude: tf.Tensor, candidates: tf.Tensor
+        self, history: tf.Tensor, moment: tf.Tensor, exclude: tf.Tensor, candidates: tf.Tensor
     ) -> tf.Tensor:
         """float32 [B, C] for candidates int32 [B, C]; ``MASKED`` for -1 (unknown)."""
-        found = tf.gather(self.logits(history, hours, devices), tf.maximum(candidates, 0), batch_dims=1)
+        found = tf.gather(self.logits(history, moment), tf.maximum(candidates, 0), batch_dims=1)
         return tf.where(candidates >= 0, found, MASKED)
 
     def contributions(
-        self, history: tf.Tensor, hours: tf.Tensor, devices: tf.Tensor, exclude: tf.Tensor, candidates: tf.Tensor
+        self, history: tf.Tensor, moment: tf.Tensor, exclude: tf.Tensor, candidates: tf.Tensor
     ) -> tf.Tensor:
         """float32 [B, C, L + 1]: the share of each play in each candidate's score; last, all else.
 
@@ -205,7 +207,9 @@ class Scorer(tf.Module):
         by_play = tf.einsum("ble,bce->bcl", self.user_tower.shares(plays, ages), items)
         if self.memory is not None:
             by_play += self.memory.shares(history, ages, candidates)
-        rest = tf.einsum("be,bce->bc", self.user_tower.context(hours, devices), items) + tf.gather(self.bias, rows)
+        rest = tf.einsum("be,bce->bc", self.user_tower.context(*_hour_and_device(moment)), items) + tf.gather(
+            self.bias, rows
+        )
         by_play = tf.where(known[:, :, None], by_play, 0.0)
         return tf.concat([by_play, tf.where(known, rest, MASKED)[:, :, None]], -1)
 
@@ -221,6 +225,10 @@ class Scorer(tf.Module):
         ages = tf.where(known, tf.cumsum(tf.cast(known, tf.int32), axis=1, exclusive=True, reverse=True), -1)
         plays = tf.gather(self.history_items, tf.maximum(history, 0)) * tf.cast(known, tf.float32)[:, :, None]
         return plays, ages
+
+
+def _hour_and_device(moment: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+    return moment[:, FIELDS.index("hour")], moment[:, FIELDS.index("device")]
 
 
 def acoustic_inputs(acoustic: np.ndarray) -> np.ndarray:

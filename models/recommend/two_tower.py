@@ -84,7 +84,7 @@ class TwoTower(CatalogueRecommender):
         for row, history in zip(padded, queries.histories, strict=True):
             latest = history[-self.config.history :]
             row[: len(latest)] = latest
-        return self._logits(padded, queries.of_context("hour"), queries.of_context("device")).numpy()
+        return self._logits(padded, queries.moment).numpy()
 
     def _freeze(self, items, user, memory) -> None:
         """Take the towers as they are now for answering."""
@@ -97,8 +97,8 @@ class TwoTower(CatalogueRecommender):
             self.scorer.update(*parts)
             return
         self.scorer = Scorer(*parts, user, memory)
-        indices, vector = tf.TensorSpec([None, None], tf.int32), tf.TensorSpec([None], tf.int32)
-        self._logits = tf.function(self.scorer.logits, input_signature=[indices, vector, vector])
+        indices = tf.TensorSpec([None, None], tf.int32)
+        self._logits = tf.function(self.scorer.logits, input_signature=[indices, indices])
 
     def _validate(self) -> dict[str, float]:
         if self._validation is None:

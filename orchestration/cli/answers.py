@@ -21,6 +21,10 @@ def recommend(
     k: Annotated[int, typer.Option(min=1, max=100, help="How many.")] = 10,
     device: Annotated[str, typer.Option(help="phone, desktop, speaker, …")] = "",
     hour: Annotated[int, typer.Option(min=-1, max=23, help="Local hour; -1: unknown.")] = -1,
+    context: Annotated[
+        list[str] | None,
+        typer.Option(help="More of the moment, field=value: weather=rain, activity=work, …"),
+    ] = None,
     repeats: Annotated[bool, typer.Option(help="Tracks heard before may come again.")] = False,
     lake: LakeOption = None,
 ) -> None:
@@ -29,14 +33,28 @@ def recommend(
     from serving.lake_model import model_server
 
     settings = settings_for(lake)
+    moment = moment_of(context or [], device=device, hour=hour)
     with model_server(settings) as running:
-        listener, answer = ask(settings, running.client, user, k, device, hour, repeats)
+        listener, answer = ask(settings, running.client, user, k, moment, repeats)
         where = "embedded server" if running.embedded else "server"
         console.print(
             f"{len(listener.history):,} plays known of {user}; {where} at {running.address}, "
             f"{settings.model_name} version {answer.version}"
         )
     print_recommendations(answer)
+
+
+def moment_of(said: list[str], **more) -> dict[str, object]:
+    """Field -> value of texts such as "weather=rain"; raises CommandError for what is no field."""
+    from models.context import FIELDS
+
+    moment = dict(more)
+    for text in said:
+        name, equals, value = text.partition("=")
+        if not equals or name not in FIELDS:
+            raise CommandError(f"--context {text}: give field=value, with one of the fields {', '.join(FIELDS)}")
+        moment[name] = value
+    return moment
 
 
 def print_recommendations(answer) -> None:

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from benchmarks.context_ablation import by_listener
-from models.recommend.two_stage.contextual_examples import ContextualExamples
+from models.recommend.two_stage.examples import RankingExamples
 
 
 class Told:
@@ -25,7 +25,7 @@ def test_values_are_means_of_a_listeners_moments():
     outcomes = np.full((3, 2, 4), -1, np.int8)
     outcomes[0, 0, :2], outcomes[1, 1, :2] = (1, 0), (0, 1)
     users = np.array([7, 7, 9], np.int32)
-    examples = ContextualExamples(
+    examples = RankingExamples(
         np.zeros((3, 2, 1), np.float16), np.array([[0, 1]] * 3, np.int32), relevant, np.zeros((3, 1), np.int32),
         np.full((3, 9), -1, np.int16), np.full((3, 4), -1, np.int16), outcomes, users, np.arange(3),
     )  # fmt: skip

@@ -43,11 +43,20 @@ def two_stage_config():
     """Small enough to be fit in seconds."""
     from models.recommend.sequence.config import GRU4RecConfig
     from models.recommend.two_stage.config import TaskConfig, TwoStageConfig
+    from models.recommend.two_stage.contextual_config import ContextualConfig
     from models.recommend.two_stage.lambdamart import LambdaMartConfig
 
     trees = LambdaMartConfig(trees=15, depth=4, min_child_weight=1.0)
     task = TaskConfig((0.7,), 600, 20, 20, 0.3, trees)
     sequence = GRU4RecConfig(dim=8, history=40, overlap=10, epochs=1, negatives=64)
+    network = ContextualConfig(dim=8, history=20, hidden=(16,), epochs=3, bins=4, learning_rate=5e-3)
     return TwoStageConfig(
-        history=40, neighbours=20, per_source=30, candidates=60, sequence=sequence, next=task, discover=task
+        network=network,
+        history=40,
+        neighbours=20,
+        per_source=30,
+        candidates=60,
+        sequence=sequence,
+        next=task,
+        discover=task,
     )

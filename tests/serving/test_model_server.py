@@ -47,12 +47,15 @@ def test_output_filter_returns_only_what_was_asked(served):
     ("change", "words"),
     [
         (
-            lambda inputs: inputs.pop("hour"),
-            r"input size does not match signature: 4!=5 .*Missing but required: {hour}",
+            lambda inputs: inputs.pop("context"),
+            r"input size does not match signature: 3!=4 .*Missing but required: {context}",
         ),
-        (lambda inputs: inputs.update(age=np.int32(1)), r"6!=5 .*Sent extra: {age}. Missing but required: {}"),
-        (lambda inputs: inputs.update(hour=np.array([1.5], np.float32)), r"to be int32 but float is provided"),
-        (lambda inputs: inputs.update(hour=np.array([[1]], np.int32)), r"input hour must have shape \[\?\]"),
+        (lambda inputs: inputs.update(age=np.int32(1)), r"5!=4 .*Sent extra: {age}. Missing but required: {}"),
+        (lambda inputs: inputs.update(k=np.float32(1.5)), r"to be int32 but float is provided"),
+        (
+            lambda inputs: inputs.update(context=np.array(["hour=8"], object)),
+            r"input context must have shape \[\?,\?\]",
+        ),
     ],
 )
 def test_inputs_that_do_not_fit_the_signature(served, change, words):
@@ -84,7 +87,7 @@ def test_metadata_names_the_signatures(served):
     metadata = served.client.metadata(served.name, version=1)
     assert metadata["version"] == 1
     assert {"recommend", "score", "explain", "serving_default"} <= set(metadata["signatures"])
-    assert metadata["signatures"]["recommend"]["inputs"]["hour"] == ("int32", [None])
+    assert metadata["signatures"]["recommend"]["inputs"]["k"] == ("int32", [])
     assert metadata["signatures"]["recommend"]["inputs"]["history"] == ("string", [None, None])
 
 
@@ -166,7 +169,7 @@ def test_warm_up_is_replayed_before_a_version_serves(world):
     assert f"replayed 2 warm-up requests of {world.base / world.name / '1'}" in log.read_text()
 
     wrong = recommend_inputs([["t1"]])
-    del wrong["hour"]
+    del wrong["context"]
     write_warmup(world.base / world.name / "2", wrong)
     world.client.reload(world.model(world.name, 1, 2))
     with pytest.raises(ModelFailed, match="input size does not match signature"):

@@ -86,12 +86,14 @@ def test_a_catalogue_of_ids_only():
 
 def test_the_version_that_answered_explains_and_is_reported():
     model = FixedModel(["c", "d"], [[0.5, 0.5], [0.5, 0.5]])
-    answer = recommend(model, "m", ["a"], ["b"], 2, 9, "phone", CATALOGUE, label="stable")
+    answer = recommend(
+        model, "m", ["a"], ["b"], 2, {"hour": 9, "device": "phone"}, {"plan": "free"}, CATALOGUE, label="stable"
+    )
     assert (answer.version, answer.model, len(answer)) == (4, "m", 2)
     (first, inputs, options), (second, explained, version) = model.asked
     assert (first, options["label"], second, version["version"]) == ("recommend", "stable", "explain", 4)
     assert inputs["exclude"].tolist() == [["b"]] and inputs["k"] == 2
-    assert explained["hour"].tolist() == [9] and explained["device"].tolist() == ["phone"]
+    assert explained["context"].tolist() == [["hour=9", "device=phone", "plan=free"]]
     assert explained["candidates"].tolist() == [["c", "d"]]
 
 

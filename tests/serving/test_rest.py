@@ -28,8 +28,8 @@ def rest(world):
 SCORE = {
     "signature_name": "score",
     "instances": [
-        {"history": ["t1", ""], "hour": 8, "device": "phone", "exclude": [""], "candidates": ["t2", "nobody"]},
-        {"history": ["t1", "t3"], "hour": -1, "device": "", "exclude": [""], "candidates": ["t3", "t4"]},
+        {"history": ["t1", ""], "context": ["hour=8", "device=phone"], "exclude": [""], "candidates": ["t2", "nobody"]},
+        {"history": ["t1", "t3"], "context": ["", ""], "exclude": [""], "candidates": ["t3", "t4"]},
     ],
 }
 
@@ -51,7 +51,7 @@ def test_metadata(rest):
     assert status == 200
     assert answer["model_spec"] == {"name": rest.world.name, "signature_name": "", "version": "1"}
     score = answer["metadata"]["signature_def"]["signature_def"]["score"]
-    assert score["inputs"]["hour"]["dtype"] == "DT_INT32"
+    assert score["inputs"]["context"]["dtype"] == "DT_STRING"
     assert score["method_name"] == "tensorflow/serving/predict"
 
 

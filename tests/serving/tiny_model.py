@@ -48,33 +48,31 @@ def export_model(folder: Path, version: int) -> Path:
             weight = known / tf.maximum(tf.reduce_sum(known, axis=1, keepdims=True), 1.0)
             return tf.gather(self.vectors, tf.maximum(index, 0)) * weight
 
-        def recommend(self, history, exclude, hour, device, k):
+        def recommend(self, history, exclude, context, k):
             scores = tf.reduce_sum(self.plays(history), 1) @ tf.transpose(self.vectors) + self.bias
             hidden = tf.reduce_max(tf.one_hot(self.table.lookup(exclude), len(TRACKS)), axis=1)
             best, index = tf.math.top_k(tf.where(hidden > 0, UNKNOWN_SCORE, scores), k)
             shown = best > UNKNOWN_SCORE
             return {"track_ids": tf.where(shown, tf.gather(self.ids, index), ""), "scores": best}
 
-        def explain(self, history, exclude, hour, device, candidates):
+        def explain(self, history, exclude, context, candidates):
             index = self.table.lookup(candidates)
             wanted = tf.gather(self.vectors, tf.maximum(index, 0))
             shares = tf.einsum("bcd,bld->bcl", wanted, self.plays(history))
             rest = tf.gather(self.bias, tf.maximum(index, 0))[..., None]
             return {"contributions": tf.concat([shares, rest], axis=2)}
 
-        def score(self, history, exclude, hour, device, candidates):
-            total = tf.reduce_sum(self.explain(history, exclude, hour, device, candidates)["contributions"], axis=2)
+        def score(self, history, exclude, context, candidates):
+            total = tf.reduce_sum(self.explain(history, exclude, context, candidates)["contributions"], axis=2)
             return {"scores": tf.where(self.table.lookup(candidates) < 0, UNKNOWN_SCORE, total)}
 
     def text(name):
         return tf.TensorSpec([None, None], tf.string, name)
 
-    hour, device = tf.TensorSpec([None], tf.int32, "hour"), tf.TensorSpec([None], tf.string, "device")
     module = DotProduct()
-    recommend = tf.function(
-        module.recommend, [text("history"), text("exclude"), hour, device, tf.TensorSpec([], tf.int32, "k")]
-    )
-    ask = [text("history"), text("exclude"), hour, device, text("candidates")]
+    asked = [text("history"), text("exclude"), text("context")]
+    recommend = tf.function(module.recommend, [*asked, tf.TensorSpec([], tf.int32, "k")])
+    ask = [*asked, text("candidates")]
     signatures = {
         "serving_default": recommend,
         "recommend": recommend,
@@ -96,8 +94,7 @@ def recommend_inputs(histories: list[list[str]], exclude: list[str] = ("",), k: 
     return {
         "history": np.array(rows, dtype=object),
         "exclude": np.array([list(exclude)] * len(rows), dtype=object),
-        "hour": np.full(len(rows), -1, np.int32),
-        "device": np.array([""] * len(rows), dtype=object),
+        "context": np.array([[""]] * len(rows), dtype=object),
         "k": np.int32(k),
     }
 

@@ -90,6 +90,12 @@ class SequenceRecommender(CatalogueRecommender):
         before = (tf.TensorSpec([None, self.config.dim], tf.float32), tf.TensorSpec([None], tf.int32))
         self._score = tf.function(self.scorer.log_probabilities, input_signature=[plays, before])
 
+    @property
+    def servable(self):
+        from models.recommend.ranked import Ranked
+
+        return Ranked(self.scorer, self.config.history)
+
     def scores(self, queries: Queries) -> np.ndarray:
         """float32 [B, I]: log probabilities of the next play, in sessions of the history itself."""
         return self.scores_beside(queries, [LongTerm.empty(self.config.dim, self.version)] * len(queries))

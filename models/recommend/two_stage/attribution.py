@@ -25,7 +25,7 @@ class Attribution(tf.Module):
         self.sources, self.features = sources, features
 
     def by_play(self, history: tf.Tensor, candidates: tf.Tensor, values: tf.Tensor) -> tf.Tensor:
-        """float32 [B, C, L + 1] of values float32 [B, C, F + 1] by feature: each play's part; last, all else."""
+        """float32 [B, C, L + 1] of values float32 [B, C, F] by feature: each play's part; last, all else."""
         value = {name: values[:, :, at] for at, name in enumerate(self.features.names)}
         parts = self._of_counts(history, candidates, value) + self._of_sources(history, candidates, value)
         rest = tf.reduce_sum(values, -1) - tf.reduce_sum(parts, -1)

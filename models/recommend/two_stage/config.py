@@ -6,6 +6,7 @@ from dataclasses import asdict, dataclass, field, replace
 from typing import NamedTuple
 
 from models.recommend.sequence.config import GRU4RecConfig
+from models.recommend.two_stage.contextual_config import ContextualConfig
 from models.recommend.two_stage.lambdamart import LambdaMartConfig
 
 
@@ -28,6 +29,7 @@ class Source(NamedTuple):
         return f"{self.table}_{self.half_life:g}"
 
 
+RANKERS = ("trees", "network")
 ONCE = 0.01  # a half-life so short that the latest play alone counts
 SOURCES = (
     Source("successor", ONCE, 0, 1),
@@ -79,6 +81,7 @@ class TwoStageConfig:
     shrinkage: listeners in common that make half of a similarity believed. per_source: best tracks that a source gives;
     candidates: how many of their union are ranked; rank_offset: the larger, the less the first places of a source
     outweigh the later ones.
+    ranker: what orders the candidates, "trees" (LambdaMART) or the contextual "network".
     sequence: settings of the sequential model that stands beside the counts, None for none.
     ahead: what counts as found by "discover", in plays after the moment as a share of those before.
     popularity_penalty: taken off a new track's score for each unit of log(1 + listeners).
@@ -96,6 +99,8 @@ class TwoStageConfig:
     sources: tuple[Source, ...] = SOURCES
     rank_offset: float = 10.0
     sequence: GRU4RecConfig | None = field(default_factory=GRU4RecConfig)
+    ranker: str = "trees"
+    network: ContextualConfig = field(default_factory=ContextualConfig)
     next: TaskConfig = NEXT
     discover: TaskConfig = DISCOVER
     ahead: float = 0.2
@@ -107,6 +112,8 @@ class TwoStageConfig:
         for name in ("history", "neighbours", "occurrences", "before", "after", "per_source", "candidates"):
             if getattr(self, name) < 1:
                 raise ValueError(f"TwoStageConfig.{name}: {getattr(self, name)} must be at least 1")
+        if self.ranker not in RANKERS:
+            raise ValueError(f"TwoStageConfig.ranker: {self.ranker!r} is none of {', '.join(RANKERS)}")
 
     def of(self, task: str) -> TaskConfig:
         return self.next if task == "next" else self.discover

@@ -16,6 +16,7 @@ the same to the last bit.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -25,6 +26,7 @@ import tensorflow as tf
 from models.context import FIELDS
 from models.data import ListeningData
 from models.recommend.towers import acoustic_inputs
+from models.recommend.two_stage.examples import RankingExamples
 
 CYCLES = {"hour": 24, "weekday": 7, "month": 12}
 ONE_HOT = ("device", "activity", "network", "weather")
@@ -64,10 +66,15 @@ class ContextFeatures(tf.Module):
         self.names = tuple(self._names())
 
     @classmethod
-    def count(cls, data: ListeningData, config: ContextFeaturesConfig | None = None) -> ContextFeatures:
-        """From the plays given, those before the cut; memory grows with categories * (genres + artists)."""
+    def count(
+        cls, data: ListeningData, config: ContextFeaturesConfig | None = None, fields: Sequence[str] | None = None
+    ) -> ContextFeatures:
+        """From the plays given, those before the cut; memory grows with categories * (genres + artists).
+
+        fields: those that get columns, so that several cuts have the same ones; those that say something by default.
+        """
         config = config or ContextFeaturesConfig()
-        fields = [name for name in FIELDS if name in config.fields and _says_something(data.of_context(name))]
+        fields = telling_fields(data, config) if fields is None else tuple(fields)
         sizes = [len(data.context_fields.names[name]) for name in fields]
         words = {name: data.context_fields.names[name] for name in fields if name in ONE_HOT}
         place = _placed(data, fields, sizes)
@@ -135,17 +142,25 @@ class ContextFeatures(tf.Module):
         return tf.where(inside, codes + self.starts[:-1], self.starts[-1])
 
 
-def appended(features: np.ndarray, extra: ContextFeatures, candidates: np.ndarray, context: np.ndarray) -> np.ndarray:
-    """``features`` [Q, C, F] with the columns of ``extra`` after them, in the same precision."""
+def appended(rows: np.ndarray, extra: ContextFeatures, examples: RankingExamples, group: np.ndarray) -> np.ndarray:
+    """float32 [R, F + len(extra.names)]: ``rows`` of the candidates of ``examples`` (``RankingExamples.rows``), the
+    moment's columns after the others."""
     if not extra.names:
-        return features
-    out = np.empty((*features.shape[:2], features.shape[2] + len(extra.names)), features.dtype)
-    out[..., : features.shape[2]] = features
-    for start in range(0, len(features), 256):
-        rows = slice(start, start + 256)
-        asked = tf.constant(candidates[rows], tf.int32), tf.constant(context[rows].astype(np.int32))
-        out[rows, :, features.shape[2] :] = extra(*asked).numpy()
+        return rows
+    out = np.empty((len(rows), rows.shape[1] + len(extra.names)), np.float32)
+    out[:, : rows.shape[1]] = rows
+    for start in range(0, len(examples), 256):
+        asked = examples[start : start + 256]
+        columns = extra(tf.constant(asked.candidates, tf.int32), tf.constant(asked.context.astype(np.int32))).numpy()
+        first, last = np.searchsorted(group, [start, start + len(asked)])
+        out[first:last, rows.shape[1] :] = columns[asked.candidates >= 0]
     return out
+
+
+def telling_fields(data: ListeningData, config: ContextFeaturesConfig | None = None) -> tuple[str, ...]:
+    """Fields of the context that the plays name, and not always alike."""
+    wanted = (config or ContextFeaturesConfig()).fields
+    return tuple(name for name in FIELDS if name in wanted and _says_something(data.of_context(name)))
 
 
 def _says_something(codes: np.ndarray) -> bool:

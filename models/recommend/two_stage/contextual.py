@@ -79,9 +79,9 @@ class ContextualRanker(tf.Module):
         moment, listener = (tf.TensorSpec([None, len(names)], tf.int32) for names in (FIELDS, PROFILE_FIELDS))
         return [pair, pair, features, moment, listener]
 
-    def __call__(self, history, candidates, features, context, profile) -> tf.Tensor:
+    def __call__(self, history, candidates, features, context, profile, seen=None) -> tf.Tensor:
         """float32 [B, C]: play + weights . (outcomes against their base rates), see ``HeadWeights``."""
-        logits = self.logits(history, candidates, features, context, profile)
+        logits = self.logits(history, candidates, features, context, profile, seen=seen)
         return logits[..., 0] + tf.linalg.matvec(logits[..., 1:], self.head_weights)
 
     def heads(self, history, candidates, features, context, profile) -> dict[str, tf.Tensor]:
@@ -92,16 +92,26 @@ class ContextualRanker(tf.Module):
         chances = tf.sigmoid(logits[..., 1:] * self.learned + self.base)
         return {"play": logits[..., 0]} | {name: chances[..., i] for i, name in enumerate(HEADS)}
 
-    def logits(self, history, candidates, features, context, profile, kept=lambda hidden, layer: hidden) -> tf.Tensor:
-        """float32 [B, C, 1 + heads]: the play, and each outcome less its base rate. ``kept``: dropout in training."""
+    def known(self, history, context, profile) -> tuple[tf.Tensor, tf.Tensor]:
+        """1 where there is a play (float32 [B, L]) and where a field says something (float32 [B, S]), else 0."""
+        played = tf.cast(history[:, : self.config.history] >= 0, tf.float32)
+        return played, self.fields.known(tf.concat([context, profile], 1))
+
+    def logits(
+        self, history, candidates, features, context, profile, kept=lambda hidden, layer: hidden, seen=None
+    ) -> tf.Tensor:
+        """float32 [B, C, 1 + heads]: the play, and each outcome less its base rate. ``kept``: dropout in training.
+
+        seen: how far each candidate sees each play (float32 [B, C, L]) and each field (float32 [B, C, S]), 0 to 1;
+        what :meth:`known` says by default.
+        """
         track = self.items.rows("candidate", tf.maximum(candidates, 0))
-        codes = tf.concat([context, profile], 1)
-        slots = self.fields(codes)
-        moment = self.by_moment(track, slots, self.fields.known(codes))
+        known = self.known(history, context, profile)
+        seen_plays, seen_fields = seen or (part[:, None] for part in known)
+        moment = self.by_moment(track, self.fields(tf.concat([context, profile], 1)), seen_fields)
         latest = history[:, : self.config.history]
-        played = tf.cast(latest >= 0, tf.float32)
-        plays = self.items.rows("history", tf.maximum(latest, 0)) * played[..., None]
-        heard = self.by_plays(track, plays, played)
+        plays = self.items.rows("history", tf.maximum(latest, 0)) * known[0][..., None]
+        heard = self.by_plays(track, plays, seen_plays)
         crossed = tf.concat([track * moment, track * heard], -1)
         hidden = tf.concat([self.pieces(features), crossed, track, moment, heard], -1)
         for n, (weights, bias) in enumerate(self.layers):

@@ -9,7 +9,7 @@ import tensorflow as tf
 
 from models.recommend.base import UNRANKED
 from models.recommend.two_stage.contextual_config import HEADS
-from models.recommend.two_stage.contextual_examples import ContextualExamples
+from models.recommend.two_stage.examples import RankingExamples
 
 if TYPE_CHECKING:
     from models.evaluation.calibration import Calibration
@@ -32,16 +32,16 @@ class Answers:
         self._scores = tf.function(ranker, input_signature=ranker.signature())
         self._chances = tf.function(chances, input_signature=ranker.signature())
 
-    def scores(self, examples: ContextualExamples) -> np.ndarray:
+    def scores(self, examples: RankingExamples) -> np.ndarray:
         """float32 [Q, C]; ``UNRANKED`` where there is no candidate."""
         return np.where(examples.candidates >= 0, self._batches(self._scores, examples), UNRANKED).astype(np.float32)
 
-    def chances(self, examples: ContextualExamples) -> dict[str, np.ndarray]:
+    def chances(self, examples: RankingExamples) -> dict[str, np.ndarray]:
         """Head -> probability float32 [Q, C]."""
         found = self._batches(self._chances, examples)
         return {name: found[..., head] for head, name in enumerate(HEADS)}
 
-    def calibration(self, examples: ContextualExamples, resamples: int | None = None) -> dict[str, Calibration]:
+    def calibration(self, examples: RankingExamples, resamples: int | None = None) -> dict[str, Calibration]:
         """Head -> calibration of its probabilities on the outcomes of other moments than those of training.
 
         Whole listeners are resampled. A head that was not learned, or whose outcomes here are all alike, is left out.
@@ -59,7 +59,7 @@ class Answers:
                 )
         return out
 
-    def _batches(self, asked, examples: ContextualExamples) -> np.ndarray:
+    def _batches(self, asked, examples: RankingExamples) -> np.ndarray:
         parts = []
         for start in range(0, len(examples), self._batch_size):
             batch = examples[start : start + self._batch_size]

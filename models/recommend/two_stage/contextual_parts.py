@@ -96,12 +96,13 @@ class Attention(tf.Module):
         self.value = tf.Variable(np.eye(dim, dtype=np.float32), name=f"{name}_value")
 
     def weights(self, candidates: tf.Tensor, slots: tf.Tensor, known: tf.Tensor) -> tf.Tensor:
-        """float32 [B, C, S], at most 1 in sum: candidates [B, C, D], slots [B, S, D], known [B, S] (1 or 0)."""
+        """float32 [B, C, S], at most 1 in sum: candidates [B, C, D], slots [B, S, D], known [B, 1 or C, S], 0
+        to 1."""
         asked = tf.einsum("bcd,de->bce", candidates, self.match)
         logits = tf.matmul(asked, slots, transpose_b=True) + self.prior[: tf.shape(slots)[1]]
-        logits = tf.where(known[:, None] > 0, logits, MASKED)
+        logits = tf.where(known > 0, logits, MASKED)
         highest = tf.stop_gradient(tf.maximum(tf.reduce_max(logits, -1, keepdims=True), 0.0))
-        share = tf.exp(logits - highest) * known[:, None]
+        share = tf.exp(logits - highest) * known
         return share / (tf.exp(-highest) + tf.reduce_sum(share, -1, keepdims=True))
 
     def __call__(self, candidates: tf.Tensor, slots: tf.Tensor, known: tf.Tensor) -> tf.Tensor:

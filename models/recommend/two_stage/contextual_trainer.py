@@ -14,14 +14,14 @@ from models.data import UNKNOWN, Catalogue
 from models.recommend.adam import FusedAdam
 from models.recommend.two_stage.contextual import ContextualRanker
 from models.recommend.two_stage.contextual_config import HEADS, ContextualConfig
-from models.recommend.two_stage.contextual_examples import ContextualExamples
 from models.recommend.two_stage.contextual_parts import MASKED, SAMPLE, Fields, Pieces
+from models.recommend.two_stage.examples import RankingExamples
 
 Progress = Callable[[Mapping[str, float]], None]
 
 
 def fit_contextual(
-    examples: ContextualExamples,
+    examples: RankingExamples,
     catalogue: Catalogue,
     plays: np.ndarray,
     context_fields: Categories,
@@ -85,7 +85,7 @@ def make(examples, catalogue, plays, context_fields, profile_fields, config: Con
     return ContextualRanker(catalogue, plays, pieces, fields, base_rates(examples, config.min_outcomes), config)
 
 
-def base_rates(examples: ContextualExamples, least: int) -> dict[str, float]:
+def base_rates(examples: RankingExamples, least: int) -> dict[str, float]:
     """Share of positives of the outcomes that have at least ``least`` of both kinds."""
     out = {}
     for head, name in enumerate(HEADS):
@@ -112,7 +112,7 @@ class Trainer:
             input_signature=[*ranker.signature(), *shape, tf.TensorSpec([2], tf.int32), scalar, scalar, scalar],
         )
 
-    def epoch(self, examples: ContextualExamples, rng: np.random.Generator) -> tuple[float, float]:
+    def epoch(self, examples: RankingExamples, rng: np.random.Generator) -> tuple[float, float]:
         """One pass in random order -> mean loss and the play's part of it."""
         losses, order, size = [], rng.permutation(len(examples)), self._config.batch_size
         for start in range(0, len(order), size):
@@ -131,7 +131,7 @@ class Trainer:
         total, play = np.sum(losses, 0) / len(order)
         return float(total), float(play)
 
-    def _hidden(self, batch: ContextualExamples, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
+    def _hidden(self, batch: RankingExamples, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
         """int32 context and profile with some fields, and of some moments all, taken for unknown."""
         config, out = self._config, []
         nothing = rng.random((len(batch), 1)) < config.hide_context

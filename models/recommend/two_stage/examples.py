@@ -1,128 +1,138 @@
-"""What the ranker learns from: moments after a cut, with candidates and features from the plays before it.
-
-The tables are counted on the plays before the cut, the history goes up to the moment, and the answer lies after it:
-just as when it is asked. Features of later cuts have more to count; several cuts give more examples.
-"""
+"""Moments with all that was known when they came: what the contextual ranker learns from and is judged on."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, fields, replace
 
 import numpy as np
 
 from models.data import UNKNOWN, ListeningData
-from models.recommend.two_stage.config import TaskConfig, TwoStageConfig
-
-TASKS = ("next", "discover")
-
-
-@dataclass(frozen=True)
-class Moments:
-    """Q moments to ask at: the play that came (an index into ``data.items``) and its listener.
-
-    task: "next" (the play itself is wanted) or "discover" (what was new to the listener in the plays from it on).
-    """
-
-    task: str
-    plays: np.ndarray
-    users: np.ndarray
+from models.recommend.two_stage.contextual_config import HEADS
+from models.recommend.two_stage.moments import Moments, histories, wanted
 
 
 @dataclass(frozen=True)
 class RankingExamples:
-    """features: float32 [R, F]; relevant: float32 [R], 1 or 0; group: int32 [R], ascending, the moment of each row."""
+    """Q moments with C candidates each.
+
+    features: float32 [Q, C, F]; candidates: int32 [Q, C], -1 where there are fewer; relevant: bool [Q, C];
+    history: int32 [Q, L], newest first, -1 after the last play; context: int16 [Q, 9]; profile: int16 [Q, 4];
+    outcomes: int8 [Q, C, 4] by ``HEADS``, of the relevant candidates, -1 unknown; users: int32 [Q]; plays: int64 [Q],
+    the play that came, an index into ``ListeningData.items``.
+    """
 
     features: np.ndarray
+    candidates: np.ndarray
     relevant: np.ndarray
-    group: np.ndarray
+    history: np.ndarray
+    context: np.ndarray
+    profile: np.ndarray
+    outcomes: np.ndarray
+    users: np.ndarray
+    plays: np.ndarray
 
     def __len__(self) -> int:
-        return len(self.relevant)
+        return len(self.candidates)
+
+    def __getitem__(self, rows) -> RankingExamples:
+        """Some of the moments (a slice, indices or a mask)."""
+        return type(self)(**{f.name: getattr(self, f.name)[rows] for f in fields(self)})
 
     @classmethod
     def joined(cls, parts: list[RankingExamples]) -> RankingExamples:
-        shift = np.concatenate([[0], np.cumsum([p.group[-1] + 1 if len(p) else 0 for p in parts])])
-        return cls(
-            np.concatenate([p.features for p in parts]),
-            np.concatenate([p.relevant for p in parts]),
-            np.concatenate([p.group + s for p, s in zip(parts, shift, strict=False)]).astype(np.int32),
+        """Of several cuts; all with the same number of candidates."""
+        return cls(**{f.name: np.concatenate([getattr(p, f.name) for p in parts]) for f in fields(cls)})
+
+    def without_context(self) -> RankingExamples:
+        """The same moments of which nothing is known but the plays."""
+        return replace(self, context=np.full_like(self.context, UNKNOWN), profile=np.full_like(self.profile, UNKNOWN))
+
+    def rows(self) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """(features float32 [R, F], relevant float32 [R], group int32 [R]) of the candidates that are there: as a
+        ranker of single rows takes them."""
+        group, place = np.nonzero(self.candidates >= 0)
+        return (
+            self.features[group, place],
+            self.relevant[group, place].astype(np.float32),
+            group.astype(np.int32),
         )
 
 
-def before(data: ListeningData, share: float) -> np.ndarray:
-    """bool [N]: the plays before the cut that has ``share`` of the plays: by time with a true clock, else by each
-    listener's order."""
-    if data.clock == "event":
-        return data.times < np.quantile(data.times, share, method="higher")
-    place = np.arange(data.n_plays) - data.offsets[data.user_of_play]
-    return place < np.floor(share * np.diff(data.offsets))[data.user_of_play]
+def ranking_examples(
+    data: ListeningData,
+    moments: Moments,
+    first_stage: Callable,
+    width: int,
+    hard: int,
+    rng: np.random.Generator,
+    *,
+    history: int = 256,
+    ahead: float = 0.2,
+    completed: float = 0.9,
+    batch_size: int = 64,
+    keep_all: bool = False,
+) -> RankingExamples:
+    """Moments with ``width`` of the candidates of ``first_stage``(history int32 [B, L]) -> (candidates, features).
+
+    Of each moment the right candidates (at most half of the width), the ``hard`` best wrong ones and some of the others
+    are kept. A moment none of whose candidates is right is left out, unless ``keep_all``. ``history``: plays that the
+    first stage wants; ``ahead``: see ``TwoStageConfig``. Memory: about 4 Q C F bytes.
+    """
+    answers = wanted(data, moments, ahead)
+    parts = []
+    for start in range(0, len(moments.plays), batch_size):
+        rows = slice(start, start + batch_size)
+        batch = Moments(moments.task, moments.plays[rows], moments.users[rows])
+        plays = histories(data, batch, history)
+        candidates, features = (np.asarray(x) for x in first_stage(plays))
+        relevant = np.stack([np.isin(c, a) for c, a in zip(candidates, answers[rows], strict=True)])
+        relevant &= candidates >= 0
+        keep = np.flatnonzero(relevant.any(1) | keep_all)
+        place = _chosen(candidates, relevant, width, hard, rng)[keep]
+        there = np.take_along_axis(relevant[keep], place, 1)
+        listed = np.take_along_axis(candidates[keep], place, 1)
+        kept = Moments(batch.task, batch.plays[keep], batch.users[keep])
+        parts.append(
+            RankingExamples(
+                features[keep[:, None], place],
+                listed.astype(np.int32),
+                there,
+                plays[keep],
+                np.asarray(data.context[kept.plays], np.int16),
+                np.asarray(data.profiles[kept.users], np.int16),
+                _outcomes(data, kept, listed, there, completed),
+                kept.users.astype(np.int32),
+                kept.plays.astype(np.int64),
+            )
+        )
+    return RankingExamples.joined(parts)
 
 
-def next_moments(data: ListeningData, first: float, last: float, n: int, rng: np.random.Generator) -> Moments:
-    """At most ``n`` plays between two cuts that have a play before them."""
-    chosen = before(data, last) if last < 1 else np.ones(data.n_plays, bool)
-    chosen &= ~before(data, first)
-    chosen[data.offsets[:-1][np.diff(data.offsets) > 0]] = False
-    return _drawn(data, "next", np.flatnonzero(chosen), n, rng)
+def _chosen(candidates, relevant, width: int, hard: int, rng: np.random.Generator) -> np.ndarray:
+    """int [B, width]: places of the candidates that are kept, the missing ones (-1) last."""
+    first = rng.random(candidates.shape)  # the easy ones, at random
+    first[:, :hard] += 1
+    many = relevant & (np.cumsum(relevant, 1) <= width // 2)
+    first = np.where(relevant & ~many, -1, first + 2 * many)
+    first = np.where(candidates >= 0, first, -2)
+    return np.argsort(-first, 1, kind="stable")[:, :width]
 
 
-def discover_moments(data: ListeningData, first: float, n: int, rng: np.random.Generator) -> Moments:
-    """At most ``n`` plays in the first half of what comes after a cut, so that enough lies ahead of each."""
-    chosen = before(data, (1 + first) / 2) & ~before(data, first)
-    chosen[data.offsets[:-1][np.diff(data.offsets) > 0]] = False
-    return _drawn(data, "discover", np.flatnonzero(chosen), n, rng)
-
-
-def _drawn(data: ListeningData, task: str, plays: np.ndarray, n: int, rng: np.random.Generator) -> Moments:
-    plays = np.sort(rng.choice(plays, n, replace=False)) if len(plays) > n else plays
-    return Moments(task, plays, data.user_of_play[plays])
-
-
-def histories(data: ListeningData, moments: Moments, length: int) -> np.ndarray:
-    """int32 [Q, length]: plays before each moment, newest first, -1 where there are no more."""
-    back = moments.plays[:, None] - 1 - np.arange(length)
-    known = back >= data.offsets[moments.users][:, None]
-    return np.where(known, data.items[np.maximum(back, 0)], UNKNOWN).astype(np.int32)
-
-
-def wanted(data: ListeningData, moments: Moments, ahead: float) -> list[np.ndarray]:
-    """Per moment the tracks that were right. ``ahead``: for "discover", plays looked at, as a share of the history."""
-    if moments.task == "next":
-        return [data.items[play : play + 1] for play in moments.plays]
-    out = []
-    for play, user in zip(moments.plays, moments.users, strict=True):
-        start, end = data.offsets[user], data.offsets[user + 1]
-        reach = min(end, play + max(3, int(ahead * (play - start))))
-        out.append(np.setdiff1d(data.items[play:reach], data.items[start:play]))
+def _outcomes(data: ListeningData, moments: Moments, candidates, relevant, completed: float) -> np.ndarray:
+    """int8 [B, C, 4]: what became of the first play, from the moment on, of each relevant candidate."""
+    out = np.full((*candidates.shape, len(HEADS)), UNKNOWN, np.int8)
+    row, place = np.nonzero(relevant)
+    play = np.array([_first(data, moments, r, candidates[r, c]) for r, c in zip(row, place, strict=True)], np.int64)
+    heard = data.completion[play]
+    out[row, place, 0] = np.where(np.isnan(heard), UNKNOWN, heard >= completed)
+    for head, name in enumerate(("skipped", "liked", "added"), 1):
+        out[row, place, head] = getattr(data, name)[play]
     return out
 
 
-def examples(
-    data: ListeningData, moments: Moments, first_stage: Callable, config: TwoStageConfig, rng: np.random.Generator
-) -> RankingExamples:
-    """Candidates and features of the moments by ``first_stage``(history int32 [B, L]) -> (candidates, features).
-
-    Of each moment the right candidates, the best wrong ones and some of the others are kept; a
-    moment none of whose candidates is right teaches nothing about their order and is left out.
-    """
-    answers = wanted(data, moments, config.ahead)
-    kept = []
-    for start in range(0, len(moments.plays), config.batch_size):
-        rows = slice(start, start + config.batch_size)
-        batch = Moments(moments.task, moments.plays[rows], moments.users[rows])
-        candidates, features = (x.numpy() for x in first_stage(histories(data, batch, config.history)))
-        relevant = np.stack([np.isin(c, a) for c, a in zip(candidates, answers[rows], strict=True)])
-        chosen = _chosen(candidates, relevant, config.of(moments.task), rng)
-        group, place = np.nonzero(chosen)
-        kept.append((features[group, place], relevant[group, place].astype(np.float32), group + start))
-    features, relevant, group = (np.concatenate(part) for part in zip(*kept, strict=True))
-    return RankingExamples(features, relevant, np.unique(group, return_inverse=True)[1].astype(np.int32))
-
-
-def _chosen(candidates: np.ndarray, relevant: np.ndarray, config: TaskConfig, rng: np.random.Generator):
-    n_easy = max(0, candidates.shape[1] - config.hard_negatives)
-    share = min(1.0, config.easy_negatives / max(1, n_easy))
-    chosen = rng.random(candidates.shape) < share
-    chosen[:, : config.hard_negatives] = True
-    return (chosen | relevant) & (candidates >= 0) & relevant.any(1, keepdims=True)
+def _first(data: ListeningData, moments: Moments, row: int, track: int) -> int:
+    play = moments.plays[row]
+    if data.items[play] == track:
+        return play
+    return play + int(np.argmax(data.items[play : data.offsets[moments.users[row] + 1]] == track))

@@ -17,8 +17,6 @@ import numpy as np
 if TYPE_CHECKING:
     from pyspark.sql import SparkSession
 
-    from models.recommend.two_stage.examples import RankingExamples
-
 ROWS_A_FILE = 100_000
 
 
@@ -54,33 +52,42 @@ class LambdaMartConfig:
         }
 
 
-def fit_lambdamart(examples: RankingExamples, config: LambdaMartConfig, spark: SparkSession | None = None) -> bytes:
-    """-> the model as XGBoost's JSON, for :class:`models.recommend.two_stage.trees.Trees`.
+def fit_lambdamart(
+    features: np.ndarray,
+    relevant: np.ndarray,
+    group: np.ndarray,
+    config: LambdaMartConfig,
+    spark: SparkSession | None = None,
+) -> bytes:
+    """Of rows of features (float32 [R, F]), right or not (float32 [R], 1 or 0), of moments (int32 [R], ascending).
+
+    -> the model as XGBoost's JSON, for :class:`models.recommend.two_stage.trees.Trees`.
 
     Raises ValueError where no moment has a right and a wrong candidate.
     """
-    if not len(examples) or examples.relevant.min() == examples.relevant.max():
+    if not len(relevant) or relevant.min() == relevant.max():
         raise ValueError(
             "lambdamart: nothing to learn an order from, no moment has a right and a wrong candidate; "
             "ingest more events, or raise TwoStageConfig.candidates"
         )
-    return _in_process(examples, config) if spark is None else _on_spark(examples, config, spark)
+    rows = features, relevant, group
+    return _in_process(*rows, config) if spark is None else _on_spark(*rows, config, spark)
 
 
-def _in_process(examples: RankingExamples, config: LambdaMartConfig) -> bytes:
+def _in_process(features, relevant, group, config: LambdaMartConfig) -> bytes:
     import xgboost
 
     model = xgboost.XGBRanker(**config.params())
-    model.fit(examples.features, examples.relevant, qid=examples.group)
+    model.fit(features, relevant, qid=group)
     return bytes(model.get_booster().save_raw("json"))
 
 
-def _on_spark(examples: RankingExamples, config: LambdaMartConfig, spark: SparkSession) -> bytes:
+def _on_spark(features, relevant, group, config: LambdaMartConfig, spark: SparkSession) -> bytes:
     from xgboost.spark import SparkXGBRanker
 
     logging.getLogger("XGBoost-PySpark").setLevel(logging.WARNING)
     with tempfile.TemporaryDirectory(prefix="soundlake-ranking-") as folder:
-        _write(examples, Path(folder))
+        _write(features, relevant, group, Path(folder))
         rows = spark.read.parquet(f"file://{folder}")
         ranker = SparkXGBRanker(
             features_col="features",
@@ -93,18 +100,18 @@ def _on_spark(examples: RankingExamples, config: LambdaMartConfig, spark: SparkS
         return bytes(ranker.fit(rows).get_booster().save_raw("json"))
 
 
-def _write(examples: RankingExamples, folder: Path) -> None:
+def _write(features, relevant, group, folder: Path) -> None:
     import pyarrow as pa
     import pyarrow.parquet as pq
 
-    width = examples.features.shape[1]
-    for start in range(0, len(examples), ROWS_A_FILE):
+    width = features.shape[1]
+    for start in range(0, len(relevant), ROWS_A_FILE):
         rows = slice(start, start + ROWS_A_FILE)
-        values = pa.array(np.ascontiguousarray(examples.features[rows], np.float32).ravel())
+        values = pa.array(np.ascontiguousarray(features[rows], np.float32).ravel())
         table = pa.table(
             {
-                "moment": examples.group[rows],
-                "relevant": examples.relevant[rows],
+                "moment": group[rows],
+                "relevant": relevant[rows],
                 "features": pa.FixedSizeListArray.from_arrays(values, width),
             }
         )

@@ -6,10 +6,12 @@ from collections.abc import Mapping
 
 import tensorflow as tf
 
+from models.context.wire import MOMENT
 from models.recommend.base import UNRANKED
 from models.recommend.two_stage.attribution import Attribution
 from models.recommend.two_stage.config import TwoStageConfig
 from models.recommend.two_stage.features import Features
+from models.recommend.two_stage.rankers import Parts
 from models.recommend.two_stage.sources import Sources
 from models.recommend.two_stage.tables import Tables
 
@@ -43,10 +45,11 @@ class FirstStage(tf.Module):
 
 
 class TwoStageScorer(tf.Module):
-    """Histories here are int32 [B, L], oldest first, -1 where there is no play, as the exported signatures have them.
+    """Histories here are int32 [B, L], oldest first, -1 where there is no play, as the exported signatures have them;
+    moment: int32 [B, M], codes by ``models.context.wire.KEYS``.
 
-    A request that excludes the current track wants what is new to the listener and is ranked for "discover";
-    every other one for "next".
+    A request that excludes the current track wants what is new to the listener and is ranked for "discover"; every
+    other one for "next".
     """
 
     def __init__(
@@ -64,13 +67,15 @@ class TwoStageScorer(tf.Module):
         popular = config.popularity_penalty * tf.math.log1p(tf.cast(listeners, tf.float32))
         self.penalty = tf.Variable(popular, trainable=False, name="penalty")
 
-    def ranked(self, history: tf.Tensor, hours: tf.Tensor, devices: tf.Tensor, exclude: tf.Tensor) -> tf.Tensor:
+    def ranked(self, history: tf.Tensor, moment: tf.Tensor, exclude: tf.Tensor) -> tf.Tensor:
         """float32 [B, I]: scores of the candidates, ``UNRANKED`` for all others."""
         plays = newest_first(history, self.config.history)
         chances = None if self.sequence is None else self.sequence(plays)
         candidates, features = self.stage(plays, exclude, chances)
         discover = discovers(plays, exclude)
-        values = self._rank(features, candidates, discover) + self._opinion(chances, candidates, discover)
+        values = self._rank(plays, moment, candidates, features, discover) + self._opinion(
+            chances, candidates, discover
+        )
         listed = candidates >= 0
         row = tf.broadcast_to(tf.range(tf.shape(candidates)[0])[:, None], tf.shape(candidates))
         cells = tf.boolean_mask(tf.stack([row, candidates], -1), listed)
@@ -78,50 +83,56 @@ class TwoStageScorer(tf.Module):
         return tf.tensor_scatter_nd_update(tf.fill(shape, UNRANKED), cells, tf.boolean_mask(values, listed))
 
     def candidate_scores(
-        self, history: tf.Tensor, hours: tf.Tensor, devices: tf.Tensor, exclude: tf.Tensor, candidates: tf.Tensor
+        self, history: tf.Tensor, moment: tf.Tensor, exclude: tf.Tensor, candidates: tf.Tensor
     ) -> tf.Tensor:
         """float32 [B, C] for candidates int32 [B, C], ``UNRANKED`` for -1 (unknown)."""
         plays = newest_first(history, self.config.history)
         features = self.stage.of(plays, exclude, candidates)
         chances = None if self.sequence is None else self.sequence(plays)
         discover = discovers(plays, exclude)
-        values = self._rank(features, candidates, discover) + self._opinion(chances, candidates, discover)
+        values = self._rank(plays, moment, candidates, features, discover) + self._opinion(
+            chances, candidates, discover
+        )
         return tf.where(candidates >= 0, values, UNRANKED)
 
     def contributions(
-        self, history: tf.Tensor, hours: tf.Tensor, devices: tf.Tensor, exclude: tf.Tensor, candidates: tf.Tensor
+        self, history: tf.Tensor, moment: tf.Tensor, exclude: tf.Tensor, candidates: tf.Tensor
     ) -> tf.Tensor:
         """float32 [B, C, L + 1]: the share of each play in each candidate's score; last, all else.
 
-        Exact Shapley values of the features, shared out to plays by :class:`Attribution`; they sum to the score.
+        Parts of the features (exact for trees) shared out to plays by :class:`Attribution`; they sum to the score.
         """
-        order = latest_order(history)
         plays = newest_first(history, self.config.history)
+        made = self.parts(plays, moment, exclude, candidates)
+        shares = self.attribution.by_play(plays, candidates, made.features)
+        known = tf.cast(candidates >= 0, tf.float32)[:, :, None]
+        by_play = (shares[:, :, :-1] + made.plays) * known
+        rest = shares[:, :, -1:] + tf.reduce_sum(made.moment, -1, keepdims=True) + made.rest[:, :, None]
+        placed = _to_places(by_play, latest_order(history), tf.shape(history)[1])
+        return tf.concat([placed, tf.where(known > 0, rest, UNRANKED)], -1)
+
+    def parts(self, plays: tf.Tensor, moment: tf.Tensor, exclude: tf.Tensor, candidates: tf.Tensor) -> Parts:
+        """What made the candidates' scores; plays newest first. The sequential model's opinion and what popularity
+        costs are in the rest."""
         features = self.stage.of(plays, exclude, candidates)
         discover = discovers(plays, exclude)
-        values = tf.reshape(self._shapley(features, candidates, discover), [*tf.unstack(tf.shape(candidates)), -1])
+        asked = plays, moment, candidates, features
+
+        def by(task: str) -> Parts:
+            return self.rankers[task].parts(*asked)
+
+        def nothing() -> Parts:
+            moments = tf.zeros([*tf.unstack(tf.shape(candidates)), MOMENT + 1])
+            by_play = tf.zeros([*tf.unstack(tf.shape(candidates)), plays.shape[1]])
+            return Parts(tf.zeros_like(features), by_play, moments, tf.zeros(tf.shape(candidates)))
+
+        new = tf.cond(tf.reduce_any(discover), lambda: by("discover"), nothing)
+        coming = tf.cond(tf.reduce_all(discover), nothing, lambda: by("next"))
+        made = new.where(discover, coming)
         chances = None if self.sequence is None else self.sequence(plays)
-        opinion = self._opinion(chances, candidates, discover)
-        shares = self.attribution.by_play(plays, candidates, values)
-        known = tf.cast(candidates >= 0, tf.float32)[:, :, None]
-        by_play = _to_places(shares[:, :, :-1] * known, order, tf.shape(history)[1])
-        rest = tf.where(known > 0, shares[:, :, -1:] + opinion[:, :, None], UNRANKED)
-        return tf.concat([by_play, rest], -1)
-
-    def _shapley(self, features: tf.Tensor, candidates: tf.Tensor, discover: tf.Tensor) -> tf.Tensor:
-        """float32 [B * C, F + 1]; what popularity costs is in the last column."""
-        rows = tf.reshape(features, [-1, features.shape[-1]])
-        new = tf.reshape(tf.broadcast_to(discover[:, None], tf.shape(candidates)), [-1, 1])
-        width = features.shape[-1] + 1
-
-        def of(row):  # one at a time: a row takes some ten megabytes on the way
-            values, is_new = row[0][None], row[1][0]
-            by = {task: ranker.shapley for task, ranker in self.rankers.items()}
-            return tf.cond(is_new, lambda: by["discover"](values), lambda: by["next"](values))[0]
-
-        values = tf.map_fn(of, (rows, new), fn_output_signature=tf.TensorSpec([width], tf.float32))
-        penalty = tf.reshape(tf.gather(self.penalty, tf.maximum(candidates, 0)), [-1, 1])
-        return tf.concat([values[:, :-1], values[:, -1:] - tf.where(new, penalty, 0.0)], 1)
+        penalty = tf.gather(self.penalty, tf.maximum(candidates, 0))
+        rest = made.rest + self._opinion(chances, candidates, discover) - tf.where(discover[:, None], penalty, 0.0)
+        return made._replace(rest=rest)
 
     def _opinion(self, chances: tf.Tensor | None, candidates: tf.Tensor, discover: tf.Tensor) -> tf.Tensor:
         """float32 [B, C]: what the sequential model adds, its weight times the log of its probability."""
@@ -131,15 +142,12 @@ class TwoStageScorer(tf.Module):
         chance = tf.gather(chances, tf.maximum(candidates, 0), batch_dims=1)
         return tf.cast(weight, tf.float32)[:, None] * tf.math.log(chance + 1e-9)
 
-    def _rank(self, features: tf.Tensor, candidates: tf.Tensor, discover: tf.Tensor) -> tf.Tensor:
-        shape = tf.shape(features)
-        rows = tf.reshape(features, [-1, features.shape[-1]])
-
+    def _rank(self, plays, moment, candidates, features, discover: tf.Tensor) -> tf.Tensor:
         def by(task: str):
-            return tf.reshape(self.rankers[task](rows), shape[:2])
+            return self.rankers[task](plays, moment, candidates, features)
 
         def nothing():
-            return tf.zeros(shape[:2])
+            return tf.zeros(tf.shape(candidates))
 
         coming = tf.cond(tf.reduce_all(discover), nothing, lambda: by("next"))
         new = tf.cond(tf.reduce_any(discover), lambda: by("discover"), nothing)

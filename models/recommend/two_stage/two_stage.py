@@ -13,51 +13,49 @@ import numpy as np
 from models.data import UNKNOWN, ListeningData
 from models.recommend.base import UNRANKED, CatalogueRecommender, Progress, Queries
 from models.recommend.two_stage.config import TwoStageConfig
-from models.recommend.two_stage.examples import (
-    TASKS,
-    RankingExamples,
-    before,
-    discover_moments,
-    examples,
-    next_moments,
-)
+from models.recommend.two_stage.examples import RankingExamples
+from models.recommend.two_stage.groundwork import Ground, Groundwork, Part, prepared
 from models.recommend.two_stage.lambdamart import fit_lambdamart
-from models.recommend.two_stage.tables import Tables
+from models.recommend.two_stage.moments import TASKS
 from models.vocabulary import tie_order
 
 if TYPE_CHECKING:
     from pyspark.sql import SparkSession
 
+    from models.recommend.two_stage.rankers import NetworkRanker, TreeRanker
+
 
 class TwoStage(CatalogueRecommender):
-    """Counts who follows whom, gathers candidates from all counts and learns by LambdaMART how to order them.
+    """Counts who follows whom, gathers candidates from all counts and learns how to order them: by LambdaMART, or by
+    the contextual network, as ``config.ranker`` says.
 
     One ranker learns the very next play, one the tracks new to the listener; a request that excludes the current track
-    is ranked by the second. ``spark``: the session that trains the trees (in this process without one).
+    is ranked by the second. ``spark``: the session that trains the trees (in this process without one);
+    ``groundwork``: of a rival of the same settings, whose first stage and examples are used too.
     """
 
     name = "two_stage"
     batch_size = 64
 
-    def __init__(self, config: TwoStageConfig | None = None, spark: SparkSession | None = None):
+    def __init__(
+        self,
+        config: TwoStageConfig | None = None,
+        spark: SparkSession | None = None,
+        groundwork: Groundwork | None = None,
+    ):
         super().__init__()
         self.config, self._spark = config or TwoStageConfig(), spark
+        self._groundwork = groundwork or Groundwork(self.config)
 
     def fit(self, data: ListeningData, progress: Progress | None = None) -> TwoStage:
         """``progress`` gets ``epoch`` (the step, from 1), ``seconds`` and what the step counted."""
-        from models.recommend.two_stage.trees import Trees
-
-        data = data.in_order(np.argsort(tie_order(data.catalogue.ids)))
-        self._learn(data)
         told = _counting(progress)
-        learned = {task: self._examples(task, data, told) for task in TASKS}
-        self.rankers = {}
-        for task in TASKS:
-            settings = self.config.of(task).ranker
-            seeded = replace(settings, seed=settings.seed + self.config.seed)
-            self.rankers[task] = Trees.of(fit_lambdamart(learned[task], seeded, self._spark))
-            told(rows=len(learned[task]))
-        return self._ready(data, told)
+        data = self._groundwork.ordered(data)
+        self._learn(data)
+        ground = self._groundwork.of(data, told)
+        learn = {"trees": self._trees, "network": self._network}[self.config.ranker]
+        self.rankers = {task: learn(task, data, ground, told) for task in TASKS}
+        return self._ready(data, ground.stage, ground.sequence)
 
     def refit(self, data: ListeningData, progress: Progress | None = None) -> TwoStage:
         """Counts and sequential model of other data under the rankers of this one: how to weigh evidence changes
@@ -65,47 +63,61 @@ class TwoStage(CatalogueRecommender):
         data = data.in_order(np.argsort(tie_order(data.catalogue.ids)))
         other = TwoStage(self.config, self._spark)
         other._learn(data)
-        other.rankers = self.rankers
-        return other._ready(data, _counting(progress))
+        stage, extra, sequence = prepared(data, self.config, _counting(progress))
+        of_new = {"extra": extra, "mine": self.catalogue, "theirs": data.catalogue}
+        other.rankers = {task: ranker.over(**of_new) for task, ranker in self.rankers.items()}
+        return other._ready(data, stage, sequence)
 
-    def _ready(self, data: ListeningData, told: Callable) -> TwoStage:
-        """Count and train all that knows plays of listeners, under the rankers there are."""
-        from models.recommend.two_stage.scorer import FirstStage, TwoStageScorer
-        from models.recommend.two_stage.sequence import SequenceSource
+    def _ready(self, data: ListeningData, stage, sequence) -> TwoStage:
+        from models.recommend.two_stage.scorer import TwoStageScorer
 
-        config, sequence = self.config, None
-        if config.sequence is not None:
-            settings = replace(config.sequence, seed=config.seed)
-            sequence = SequenceSource.fit(data, settings, lambda epoch: told(**epoch))
-        stage = FirstStage(Tables.count(data, config), config)
-        self.scorer = TwoStageScorer(stage, self.rankers, sequence, data.listeners, config)
+        self.scorer = TwoStageScorer(stage, self.rankers, sequence, data.listeners, self.config)
         self._scores = _traced(self.scorer)
         return self
 
-    def _examples(self, task: str, data: ListeningData, told: Callable) -> RankingExamples:
-        from models.recommend.two_stage.scorer import FirstStage
+    def _trees(self, task: str, data: ListeningData, ground: Ground, told: Callable) -> TreeRanker:
+        from models.recommend.two_stage.rankers import TreeRanker
+        from models.recommend.two_stage.trees import Trees
 
-        config, settings = self.config, self.config.of(task)
-        rng = np.random.default_rng(config.seed)
-        parts = []
-        for cut, end in zip(settings.cuts, [*settings.cuts[1:], 1.0], strict=True):
-            stage = FirstStage(Tables.count(data.keep(before(data, cut)), config), config)
-            moments = (
-                next_moments(data, cut, end, settings.moments, rng)
-                if task == "next"
-                else discover_moments(data, cut, settings.moments, rng)
-            )
-            parts.append(examples(data, moments, _first_stage(stage, task, config), config, rng))
-            told(cut=cut, moments=len(moments.plays))
-        return RankingExamples.joined(parts)
+        settings = self.config.of(task).ranker
+        seeded = replace(settings, seed=settings.seed + self.config.seed)
+        rows = joined_rows(ground.parts[task])
+        trees = Trees.of(fit_lambdamart(*rows, seeded, self._spark))
+        told(rows=len(rows[1]))
+        return TreeRanker(trees, ground.extra)
+
+    def _network(self, task: str, data: ListeningData, ground: Ground, told: Callable) -> NetworkRanker:
+        from models.recommend.two_stage.contextual_trainer import fit_contextual
+        from models.recommend.two_stage.rankers import NetworkRanker
+
+        learned = RankingExamples.joined([part.examples for part in ground.parts[task]])
+        settings = replace(self.config.network, seed=self.config.network.seed + self.config.seed)
+        nothing = np.zeros(data.n_tracks, np.int64)
+        network = fit_contextual(
+            learned, data.catalogue, nothing, data.context_fields, data.profile_fields, settings,
+            lambda epoch: told(**epoch),
+        )  # fmt: skip
+        return NetworkRanker(network)
 
     def scores(self, queries: Queries) -> np.ndarray:
         """float [B, I]: the candidates' scores, NaN for all other tracks."""
         history = padded([plays[-self.config.history :] for plays in queries.histories])
         exclude = padded(queries.exclude or [[]] * len(queries))
-        hours, devices = (queries.of_context(name) for name in ("hour", "device"))
-        scores = self._scores(history, hours, devices, exclude).numpy()
+        scores = self._scores(history, queries.moment, exclude).numpy()
         return np.where(scores > UNRANKED, scores, np.nan)
+
+
+def joined_rows(parts: Sequence[Part]) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """(features with those of the moment float32 [R, F], relevant float32 [R], moment int32 [R]) of several cuts."""
+    from models.recommend.two_stage.context_features import appended
+
+    found, start = [], 0
+    for examples, extra in parts:
+        features, relevant, group = examples.rows()
+        wider = appended(features, extra, examples, group)
+        found.append((wider, relevant, group + start))
+        start += len(examples)
+    return tuple(np.concatenate(column) for column in zip(*found, strict=True))
 
 
 def _counting(progress: Progress | None) -> Callable:
@@ -119,21 +131,11 @@ def _counting(progress: Progress | None) -> Callable:
     return told
 
 
-def _first_stage(stage, task: str, config: TwoStageConfig) -> Callable:
-    """History -> (candidates, features), traced once."""
-    import tensorflow as tf
-
-    def asked(history):
-        return stage(history, history if task == "discover" else history[:, :0])
-
-    return tf.function(asked, [tf.TensorSpec([None, config.history], tf.int32)], autograph=False)
-
-
 def _traced(scorer):
     import tensorflow as tf
 
-    indices, vector = tf.TensorSpec([None, None], tf.int32), tf.TensorSpec([None], tf.int32)
-    return tf.function(scorer.ranked, input_signature=[indices, vector, vector, indices])
+    indices = tf.TensorSpec([None, None], tf.int32)
+    return tf.function(scorer.ranked, input_signature=[indices, indices, indices])
 
 
 def padded(rows: Sequence[np.ndarray]) -> np.ndarray:

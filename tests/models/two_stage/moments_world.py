@@ -6,7 +6,7 @@ import numpy as np
 
 from models.context import FIELDS, PROFILE_FIELDS, Categories
 from models.data import ACOUSTIC, Catalogue
-from models.recommend.two_stage.contextual_examples import ContextualExamples
+from models.recommend.two_stage.examples import RankingExamples
 
 TRACKS, CANDIDATES, FEATURES = 40, 8, 5
 CONTEXT = Categories.of(FIELDS, device=("phone", "speaker"), activity=("work", "exercise"))
@@ -24,7 +24,7 @@ def catalogue() -> Catalogue:
     return Catalogue(ids, artist, np.full(TRACKS, -1, np.int32), genre, acoustic, 10, 0, 2)
 
 
-def moments(n: int = 1500, seed: int = 0, history: int = 12) -> ContextualExamples:
+def moments(n: int = 1500, seed: int = 0, history: int = 12) -> RankingExamples:
     """Played is a candidate of genre 1 from 12 o'clock on and of genre 0 before; the features are noise but for one,
     which helps a little. Energetic tracks are skipped when the listener works; likes are known of half of the plays;
     nothing is known of playlists."""
@@ -46,7 +46,7 @@ def moments(n: int = 1500, seed: int = 0, history: int = 12) -> ContextualExampl
     context[:, FIELDS.index("hour")], context[:, FIELDS.index("activity")] = hour, activity
     plays = rng.integers(0, TRACKS, (n, history)).astype(np.int32)
     plays[np.arange(history) >= rng.integers(0, history + 1, n)[:, None]] = -1
-    return ContextualExamples(
+    return RankingExamples(
         features.astype(np.float16), candidates, relevant, plays, context,
         np.full((n, len(PROFILE_FIELDS)), -1, np.int16), outcomes, (np.arange(n) % 50).astype(np.int32),
         np.arange(n),

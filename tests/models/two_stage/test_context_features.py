@@ -90,7 +90,8 @@ def test_without_context_there_is_no_column_at_all():
     blind = ContextFeatures.count(replace(data, context=np.full_like(data.context, -1)))
     examples = moments(5)
     assert blind.names == () and blind(tf.constant([[1]]), tf.constant([[-1] * 9])).shape == (1, 1, 0)
-    assert appended(examples.features, blind, examples.candidates, examples.context) is examples.features
+    rows, _, group = examples.rows()
+    assert appended(rows, blind, examples, group) is rows
     constant = data.context.copy()
     constant[:, HOUR] = 5
     assert not any("hour" in name for name in ContextFeatures.count(replace(data, context=constant)).names)
@@ -98,7 +99,8 @@ def test_without_context_there_is_no_column_at_all():
 
 def test_columns_are_what_their_names_say(extra):
     examples = moments(300)
-    wide = appended(examples.features, extra, examples.candidates, examples.context)
+    rows, _, group = examples.rows()
+    wide = appended(rows, extra, examples, group).reshape(*examples.candidates.shape, -1)
     assert wide.shape == (300, examples.features.shape[1], examples.features.shape[2] + len(extra.names))
     np.testing.assert_array_equal(wide[..., : examples.features.shape[2]], examples.features)
     column = {name: wide[:, 0, examples.features.shape[2] + i] for i, name in enumerate(extra.names)}
