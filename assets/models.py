@@ -32,9 +32,15 @@ def git_revision() -> str:
     return found.stdout.strip() if found.returncode == 0 else ""
 
 
+def tuned_file(settings: Settings) -> Path:
+    """Where the job `tune` keeps the settings it chose."""
+    return settings.state_dir / "tuned.json"
+
+
 def line_up(settings: Settings):
     """The models to train and their settings, as SOUNDLAKE_TRAIN_* say."""
     from models.lineup import NEURAL, LineupConfig
+    from models.tune_line_up import kept
 
     config = LineupConfig()
     said = {"epochs": settings.train_epochs, "dim": settings.train_dim}
@@ -46,6 +52,7 @@ def line_up(settings: Settings):
         two_stage = two_stage.with_moments(settings.train_moments)
     return replace(
         config,
+        baselines=kept(tuned_file(settings)),
         names=tuple(settings.train_models.split(",")) if settings.train_models else config.names,
         two_stage=two_stage,
         **{name: replace(getattr(config, name), **given) for name in NEURAL},
@@ -64,13 +71,13 @@ def keep_report(settings: Settings, files: dict[str, bytes]) -> Path:
 @dg.asset(
     key=["models", "candidate"],
     deps=[key_of(SEQUENCES), key_of(TRACK_FEATURES), key_of(USERS)],
-    description="Recommenders trained and judged side by side on one hold-out; the two-stage one, refit on everything, "
-    "is registered in MLflow as challenger.",
+    description="Recommenders trained and judged side by side on one hold-out, each registered under its own name; the "
+    "better of the two-stage ones, refit on everything, is the challenger for listeners.",
     group_name="models",
     kinds={"tensorflow", "xgboost", "spark", "mlflow"},
     owners=OWNERS,
     tags=_TAGS,
-    code_version="2",
+    code_version="3",
 )
 def candidate(
     context: dg.AssetExecutionContext, settings: dg.ResourceParam[Settings], lake: dg.ResourceParam[Lake]
@@ -103,7 +110,8 @@ def candidate(
     flat = result.evaluations[-1].flat()
     return dg.MaterializeResult(
         metadata={
-            "summary": f"version {result.version}: {METRICS[0]} {flat[METRICS[0]]:.4f}",
+            "summary": f"version {result.version}, {result.shipped}: {METRICS[0]} {flat[METRICS[0]]:.4f}",
+            "shipped": result.shipped,
             "registered version": result.version,
             "MLflow run": result.run_id,
             **{name: flat[name] for name in METRICS if name in flat},
@@ -134,7 +142,7 @@ def candidate(
 )
 def champion(context: dg.AssetExecutionContext, settings: dg.ResourceParam[Settings]) -> dg.MaterializeResult:
     from models.evaluation.split import split
-    from models.gate import decide_and_promote
+    from models.gate import decide_and_promote, promote_line_up
     from models.lake_data import load
     from models.registry import CHALLENGER, CHAMPION, aliased_version
 
@@ -152,6 +160,8 @@ def champion(context: dg.AssetExecutionContext, settings: dg.ResourceParam[Setti
             "paired difference": decision.interval.value,
             "judged version": challenger,
         }
+        others = promote_line_up(uri, name, hold_out)
+        metadata["others"] = dg.MetadataValue.md("\n".join(f"- {who}: {d.reason}" for who, d in others.items()))
     current = aliased_version(uri, name, CHAMPION)
     if current is None:
         raise dg.Failure(

@@ -9,7 +9,8 @@ from assets.describe import PARTITIONS
 _FACTS = dg.AssetSelection.groups("bronze") | dg.AssetSelection.assets(
     "silver/listens", "silver/feedback", "silver/ads"
 )
-_LEARN = dg.AssetSelection.groups("models")
+_TUNE = dg.AssetSelection.assets("models/tuned")
+_LEARN = dg.AssetSelection.groups("models") - _TUNE
 _SERVE = dg.AssetSelection.groups("serving")
 _TABLES = (dg.AssetSelection.groups("silver", "gold") - _FACTS) | dg.AssetSelection.groups("online")
 
@@ -27,6 +28,11 @@ refresh = dg.define_asset_job(
 train = dg.define_asset_job(
     "train", selection=_LEARN, description="Train, compare with the baselines and with the champion, promote or refuse."
 )
+tune = dg.define_asset_job(
+    "tune",
+    selection=_TUNE,
+    description="Search better settings for some models, within a budget; the next training uses them.",
+)
 publish = dg.define_asset_job(
     "publish", selection=_SERVE, description="Bring the champion to the model server, checked before the switch."
 )
@@ -36,4 +42,4 @@ nightly = dg.define_asset_job(
     description="Everything after the facts: refresh, train, publish.",
 )
 
-JOBS = [ingest, refresh, train, publish, nightly]
+JOBS = [ingest, refresh, train, tune, publish, nightly]

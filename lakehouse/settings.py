@@ -77,6 +77,9 @@ class Settings(BaseSettings):
         None, ge=100, description="moments that the two-stage ranker learns from, a task and cut; default: its own"
     )
     train_dim: int | None = Field(None, ge=4, description="width of their embeddings; default: each its own")
+    tune_models: str = Field("transitions,item_knn,ease_recent", description="models that the job `tune` tunes")
+    tune_trials: int = Field(12, ge=1, description="trials for each of them, at most")
+    tune_seconds: float = Field(300, gt=0, description="seconds for each of them after which no trial begins")
     seed: int = 20260101
 
     @field_validator("lake")

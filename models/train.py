@@ -158,7 +158,7 @@ class _Keeper:
     def __call__(self, model: CatalogueRecommender, entry: Entry, evaluations: list[Evaluation]) -> tuple[Path, int]:
         """Store and register a model in the active run; raises TooLarge."""
         name = name_of(self.registered_name, entry.name)
-        path = store(model, self.folder / entry.name, name)
+        path = store(model, self.folder / entry.name / EVALUATION, name)
         card = self.card(name, evaluations, entry.params)
         return path, log_version({EVALUATION: path}, name, self.example, card, self.tags | {"model": entry.name})
 

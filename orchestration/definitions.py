@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dagster as dg
 
+import assets.activity
 import assets.bronze
 import assets.features
 import assets.gold
@@ -13,6 +14,7 @@ import assets.online
 import assets.serving
 import assets.silver
 import assets.stream
+import assets.tuning
 from assets.checks import CHECKS
 from jobs.maintenance import maintenance
 from jobs.pipeline import JOBS
@@ -29,7 +31,16 @@ defs = dg.Definitions(
         *assets.features.FEATURE_ASSETS,
         *assets.stream.STREAMS,
         *dg.load_assets_from_modules(
-            [assets.bronze, assets.silver, assets.gold, assets.models, assets.online, assets.serving]
+            [
+                assets.bronze,
+                assets.silver,
+                assets.gold,
+                assets.models,
+                assets.activity,
+                assets.tuning,
+                assets.online,
+                assets.serving,
+            ]
         ),
     ],
     asset_checks=[*CHECKS, assets.serving.quality_gate, assets.serving.infra_gate, assets.online.agrees_with_delta],

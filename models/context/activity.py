@@ -70,6 +70,15 @@ class ActivityClassifier:
         """The classes, in the order of the columns of probabilities; by code of the field ``activity``."""
         return self._fields.names["activity"]
 
+    @property
+    def booster(self):
+        """XGBoost's trees; those after the first ``trees`` rounds are not used."""
+        return self._booster
+
+    @property
+    def trees(self) -> int:
+        return self._trees
+
     def fit(self, data: ListeningData) -> ActivityClassifier:
         """Learn from the plays of ``data`` that say the activity.
 

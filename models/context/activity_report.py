@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from models.context import FIELDS, UNKNOWN
+from models.context import FIELDS, UNKNOWN, Categories
 from models.context.activity import ActivityClassifier, said
 from models.context.session_shape import NAMES, of_plays
 from models.data import ListeningData
@@ -51,6 +51,15 @@ class ActivityReport:
     differences: Mapping[tuple[str, str], Interval]
     filled: Interval
     precision: Interval
+
+    def overall(self) -> dict[str, float]:
+        """The classifier's metrics over all plays, with the ends of their intervals as <metric>_lo and _hi."""
+        rows = self.rows[(self.rows.model == "activity") & (self.rows.slice == "all")]
+        return {
+            f"{row.metric}{end}": float(getattr(row, name))
+            for row in rows.itertuples()
+            for end, name in (("", "value"), ("_lo", "lo"), ("_hi", "hi"))
+        }
 
     def markdown(self) -> str:
         lines = [
@@ -112,6 +121,15 @@ def activity_report(
         if filled.any()
         else Interval(0.0, 0.0, 0.0),
     )
+
+
+def listener_means(classifier: ActivityClassifier, data: ListeningData, plays: np.ndarray) -> dict[str, np.ndarray]:
+    """Metric -> float [listeners with a play of ``plays``], in the same order for every classifier."""
+    ours = Categories.of(("activity",), activity=classifier.activities)
+    theirs = Categories.of(("activity",), activity=data.context_fields.names["activity"])
+    labels = ours.recode(data.of_context("activity")[plays][:, None], theirs)[:, 0]
+    scores = _scores(np.where(labels[:, None] >= 0, classifier.probabilities(data, plays), 0.0), labels)
+    return {metric: _by_user(values, data.user_of_play[plays]) for metric, values in scores.items()}
 
 
 def without_activity(data: ListeningData, users: np.ndarray) -> ListeningData:

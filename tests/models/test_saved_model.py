@@ -40,7 +40,7 @@ def test_signatures_have_the_shapes_and_types_agreed_on(saved):
     def inputs(name):
         return {k: (v.dtype.name, v.shape.rank) for k, v in signatures[name].structured_input_signature[1].items()}
 
-    context = {name: ("string", 2) for name in ("history", "context", "exclude")}
+    context = dict.fromkeys(("history", "context", "exclude"), ("string", 2))
     assert inputs("recommend") == {**context, "k": ("int32", 0)}
     assert inputs("serving_default") == inputs("recommend")
     assert inputs("score") == inputs("explain") == {**context, "candidates": ("string", 2)}

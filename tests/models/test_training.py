@@ -12,18 +12,18 @@ import pytest
 from models.evaluation.bootstrap import Interval
 from models.evaluation.metrics import PRIMARY, evaluate
 from models.evaluation.split import split
-from models.gate import _succession, decide, decide_and_promote
-from models.lineup import LineupConfig
+from models.gate import _succession, decide, decide_and_promote, promote_line_up
+from models.lineup import RIVALS, LineupConfig
 from models.predict import predict
 from models.recommend.base import Requests
 from models.recommend.ease import Ease, EaseConfig
 from models.recommend.popularity import Popularity
-from models.registry import CHALLENGER, CHAMPION, EVALUATION, aliased_version, fetch
+from models.registry import CHALLENGER, CHAMPION, EVALUATION, aliased_version, fetch, name_of, names_of
 from models.saved import SavedRecommender
 from models.train import TrainConfig, train_and_evaluate
 
 NAME = "soundlake-recommender"
-NAMES = ("popularity", "ease_recent", "transitions", "two_tower", "two_stage")
+NAMES = ("popularity", "ease_recent", "transitions", "two_tower", "two_stage", "two_stage_network")
 
 
 @pytest.fixture(scope="module")
@@ -49,7 +49,10 @@ def world(data, small_config, two_stage_config, tmp_path_factory):
 def test_all_models_are_judged_side_by_side(world):
     _, result, heard = world
     names = [e.model for e in result.evaluations]
-    assert names == list(NAMES)
+    assert sorted(names) == sorted(NAMES)
+    assert names[-1] == result.shipped
+    rivals = [e for e in result.evaluations if e.model in RIVALS]
+    assert result.evaluations[-1] == max(rivals, key=lambda e: e.metrics[PRIMARY].value)
     assert len({tuple(sorted(e.metrics)) for e in result.evaluations}) == 1
     assert {h["stage"] for h in heard} == {"evaluation", "serving"}
     assert set(result.fit_seconds) == set(names)
@@ -97,8 +100,32 @@ def test_the_version_carries_its_card_tags_and_alias(world):
     version = mlflow.MlflowClient(uri, uri).get_model_version(NAME, str(result.version))
     assert version.tags["git_revision"] == "0123abc"
     assert "## Evaluation" in version.description
-    for section in ("## Data", "## Limits", "gold.sequences version 7", "two_stage - popularity"):
+    for section in ("## Data", "## Limits", "gold.sequences version 7", f"{result.shipped} - popularity"):
         assert section in result.card
+
+
+def test_every_model_has_a_name_of_its_own(world, data):
+    import mlflow
+
+    uri, result, _ = world
+    client = mlflow.MlflowClient(uri, uri)
+    assert result.versions == dict.fromkeys(NAMES, 1)
+    assert names_of(uri, NAME) == sorted(name_of(NAME, model) for model in NAMES)
+    for model in NAMES:
+        version = client.get_model_version_by_alias(name_of(NAME, model), CHALLENGER)
+        assert version.tags["model"] == model and version.tags["seed"] == "3"
+        assert "## Evaluation" in version.description
+        assert client.get_run(version.run_id).data.tags["model"] == model
+
+
+def test_each_is_judged_against_the_champion_of_its_name(world, data):
+    uri, result, _ = world
+    decisions = promote_line_up(uri, NAME, result.hold_out)
+    assert set(decisions) == {name_of(NAME, model) for model in NAMES}
+    beaten = {name for name, decision in decisions.items() if not decision.promote}
+    assert beaten == {name_of(NAME, "popularity")}, "popularity does not beat popularity"
+    judged = {name: aliased_version(uri, name, CHAMPION) for name in decisions}
+    assert judged == {name: None if name in beaten else 1 for name in decisions}
 
 
 def test_the_registered_model_answers_with_a_frame(world, data):

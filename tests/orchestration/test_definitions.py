@@ -40,6 +40,8 @@ GRAPH = {
     "online/store": {key_of(view.table).to_user_string() for view in ONLINE.values()},
     "models/candidate": {"gold/sequences", "gold/track_features", "silver/users"},
     "models/champion": {"models/candidate"},
+    "models/activity": {"gold/sequences", "gold/track_features", "silver/users"},
+    "models/tuned": {"gold/sequences", "gold/track_features"},
     "serving/exported_model": {"models/champion"},
     "serving/served_version": {"serving/exported_model"},
     "maintenance/tables": set(),
@@ -58,7 +60,8 @@ PARTITIONED = {
 JOBS = {
     "ingest": PARTITIONED,
     "refresh": {k for k in GRAPH if k.startswith(("silver/", "gold/", "online/"))} - PARTITIONED,
-    "train": {"models/candidate", "models/champion"},
+    "train": {"models/candidate", "models/champion", "models/activity"},
+    "tune": {"models/tuned"},
     "publish": {"serving/exported_model", "serving/served_version"},
     "maintenance": {"maintenance/tables"},
 }
