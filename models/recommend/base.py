@@ -87,11 +87,17 @@ class CatalogueRecommender(ABC):
 
     def recommend(self, requests: Requests, k: int) -> tuple[np.ndarray, np.ndarray]:
         """See :class:`Recommender`."""
+        return self.ranked(requests, k, lambda batch, start: self.scores(self.queries(batch)))
+
+    def ranked(
+        self, requests: Requests, k: int, scores_of: Callable[[Requests, int], np.ndarray]
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """As ``recommend``, by the scores [B, I] of each batch of requests and of where it starts among them."""
         vocabulary, n = self.catalogue.vocabulary, len(requests)
         ids, best = np.full((n, k), "", dtype=object), np.full((n, k), UNRANKED, np.float32)
         for start in range(0, n, self.batch_size):
             batch = requests[start : start + self.batch_size]
-            scores = np.asarray(self.scores(self.queries(batch)))
+            scores = np.asarray(scores_of(batch, start))
             for row, score in enumerate(scores):
                 exclude = None if batch.exclude is None else vocabulary.known(batch.exclude[row])
                 top = top_k(score, k, self._ties, exclude)

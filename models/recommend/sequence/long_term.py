@@ -19,19 +19,21 @@ import numpy as np
 
 @dataclass(frozen=True)
 class LongTerm:
-    """vector: float32 [D], the average before it is corrected for its start; sessions: closed ones it holds."""
+    """vector: float32 [D], the average before it is corrected for its start; sessions: closed ones it holds;
+    as_of: ms since 1970 of the latest play in it, -1 unknown."""
 
     vector: np.ndarray
     sessions: int
     version: str
+    as_of: int = -1
 
     @classmethod
     def empty(cls, dim: int, version: str) -> LongTerm:
         """Of a listener without a closed session."""
         return cls(np.zeros(dim, np.float32), 0, version)
 
-    def closed(self, embeddings: np.ndarray, decay: float, version: str) -> LongTerm:
-        """The state after a session with plays of these ``embeddings``, float32 [n, D].
+    def closed(self, embeddings: np.ndarray, decay: float, version: str, as_of: int = -1) -> LongTerm:
+        """The state after a session with plays of these ``embeddings``, float32 [n, D], the latest of them ``as_of``.
 
         A session without a known track changes nothing. Raises ValueError for a state of another version: embeddings
         of two models cannot be averaged.
@@ -44,7 +46,8 @@ class LongTerm:
         if not len(embeddings):
             return self
         mean = np.asarray(embeddings, np.float32).mean(0)
-        return replace(self, vector=decay * self.vector + (1 - decay) * mean, sessions=self.sessions + 1)
+        vector = np.float32(decay) * self.vector + np.float32(1 - decay) * mean
+        return replace(self, vector=vector, sessions=self.sessions + 1, as_of=as_of)
 
 
 def weights(sessions, upcoming, decay: float):

@@ -39,14 +39,13 @@ class SequenceRecommender(CatalogueRecommender):
         from models.recommend.examples import NegativeSampler
         from models.recommend.sequence.followers import FollowerTables
         from models.recommend.sequence.network import Network
-        from models.recommend.sequence.training import Trainer
         from models.recommend.towers import ItemTower
 
         config = self.config
         self._learn(data)
         tf.random.set_seed(config.seed)
         rng = np.random.default_rng(config.seed)
-        windows = Windows(data, config)
+        windows = self._windows(data)
         items = ItemTower(data.catalogue, data.plays, config, roles=("item",))
         if config.loss == "gbce":  # its scores are log-odds of each track on its own: start at the rate of plays
             items.bias.assign(np.log((data.plays + 1.0) / (data.n_plays + data.n_tracks)).astype(np.float32))
@@ -54,7 +53,9 @@ class SequenceRecommender(CatalogueRecommender):
         negatives = NegativeSampler(data.plays, config.negatives, config.negative_power)
         held_out = FollowerTables.count(data, config, held_out=True) if config.successors else None
         attributes = (data.catalogue.artist, data.catalogue.album)
-        trainer = Trainer(items, network, held_out, attributes, negatives.log_chance, config.epochs * windows.steps)
+        trainer = self._trainer(
+            items, network, held_out, attributes, negatives.log_chance, config.epochs * windows.steps
+        )
         started = time.monotonic()
         for epoch in range(1, config.epochs + 1):
             report = {"epoch": epoch, **self._epoch(trainer, windows, negatives, rng)}
@@ -63,6 +64,16 @@ class SequenceRecommender(CatalogueRecommender):
         del trainer, held_out
         self._freeze(data, items, network)
         return self
+
+    def _windows(self, data: ListeningData):
+        """The batches to learn from."""
+        return Windows(data, self.config)
+
+    def _trainer(self, *arguments):
+        """See :class:`models.recommend.sequence.training.Trainer`."""
+        from models.recommend.sequence.training import Trainer
+
+        return Trainer(*arguments)
 
     def _epoch(self, trainer, windows: Windows, negatives, rng: np.random.Generator) -> dict[str, float]:
         began, losses, counts = time.monotonic(), [], []
@@ -84,7 +95,8 @@ class SequenceRecommender(CatalogueRecommender):
         tables = FollowerTables.count(data, self.config, held_out=False) if self.config.successors else None
         rows, catalogue = items.matrix("item").numpy(), data.catalogue
         self.scorer = SequenceScorer(network, rows, items.bias.numpy(), catalogue.artist, catalogue.album, tables)
-        self.version = hashlib.sha256(rows.tobytes()).hexdigest()[:12]
+        memory = f"{self.config.memory_decay}".encode()
+        self.version = hashlib.sha256(rows.tobytes() + memory).hexdigest()[:12]
         grid = tf.TensorSpec([None, None], tf.int32)
         plays = Plays(*[grid] * len(Plays._fields))
         before = (tf.TensorSpec([None, self.config.dim], tf.float32), tf.TensorSpec([None], tf.int32))

@@ -36,10 +36,13 @@ class Trainer:
         self._steps, self._done = max(1, steps), 0
         self._variables = [*items.trainable_variables, *network.trainable_variables]
         self._slots = [(tf.Variable(tf.zeros_like(v)), tf.Variable(tf.zeros_like(v))) for v in self._variables]
-        grid, vector = tf.TensorSpec([None, None], tf.int32), tf.TensorSpec([None], tf.int32)
-        scalar = tf.TensorSpec([], tf.float32)
-        batch = Batch(Plays(*[grid] * len(Plays._fields)), grid, vector)
-        self._step = tf.function(self._update, input_signature=[batch, vector, scalar, scalar, scalar])
+        vector, scalar = tf.TensorSpec([None], tf.int32), tf.TensorSpec([], tf.float32)
+        self._step = tf.function(self._update, input_signature=[self.signature(), vector, scalar, scalar, scalar])
+
+    def signature(self) -> Batch:
+        """The shapes and types of a batch."""
+        grid = tf.TensorSpec([None, None], tf.int32)
+        return Batch(Plays(*[grid] * len(Plays._fields)), grid, tf.TensorSpec([None], tf.int32))
 
     def step(self, batch: Batch, negatives) -> tf.Tensor:
         """One update; returns the loss before it (natural log, per target)."""
@@ -83,7 +86,7 @@ class Trainer:
         """Log probability of each target, float32 [B, T] (of no meaning where there is none), and the mean loss of the
         softmax over the catalogue alone."""
         plays, config, network = batch.plays, self._config, self._network
-        items, states = self._encode(plays, training)
+        items, states = self._encode(batch, training)
         ties = Ties(plays.tracks, self._artists, self._albums, last=False) if config.ties else None
         where = tf.where(batch.targets >= 0)
         explore, alone = self._explore(tf.gather_nd(states, where), tf.gather_nd(batch.targets, where), negatives,
@@ -98,17 +101,19 @@ class Trainer:
         mixed = network.mixture(states, items, grid, followers, ties, last=False)
         return network.likelihood(explore, plays, batch.targets, mixed), alone
 
-    def _encode(self, plays: Plays, training: bool):
-        known = plays.tracks >= 0
-        # Each track of the batch is embedded once.
-        tracks, where = tf.unique(tf.reshape(tf.maximum(plays.tracks, 0), [-1]))
-        where = tf.reshape(where, tf.shape(plays.tracks))
+    def _encode(self, batch: Batch, training: bool):
+        plays = batch.plays
+        rows, where = self._rows(tf.maximum(plays.tracks, 0), training)
+        items = self._network.embedded(rows, where, plays.tracks >= 0, training)
+        return items, self._network.states(items, plays, training)
+
+    def _rows(self, tracks: tf.Tensor, training: bool) -> tuple[tf.Tensor, tf.Tensor]:
+        """Each track of a batch [B, T] embedded once, [N, D], and where it is there, int32 [B, T]."""
+        unique, where = tf.unique(tf.reshape(tracks, [-1]))
         own = None
         if training and self._config.track_dropout:
-            own = tf.cast(tf.random.uniform([tf.size(tracks), 1]) >= self._config.track_dropout, tf.float32)
-        rows = self._items.rows("item", tracks, own)
-        items = self._network.embedded(rows, where, known, training)
-        return items, self._network.states(items, plays, training)
+            own = tf.cast(tf.random.uniform([tf.size(unique), 1]) >= self._config.track_dropout, tf.float32)
+        return self._items.rows("item", unique, own), tf.reshape(where, tf.shape(tracks))
 
     def _explore(self, states, targets, negatives, ties: Ties | None, where) -> tuple[tf.Tensor, tf.Tensor]:
         """Log probabilities of the targets [P] over the sampled catalogue, and the loss of it alone; ``where`` says
