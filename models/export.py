@@ -42,7 +42,7 @@ class RecommenderModule(tf.Module):
         order = np.argsort(tie_order(model.catalogue.ids))
         in_order = bool((order == np.arange(len(order))).all())
         self.scorer = model.servable if in_order else model.servable.reordered(order)
-        self._indices, self._names = _string_table(folder / "tracks.txt", model.catalogue.ids[order].tolist())
+        self._indices, self._names = string_table(folder / "tracks.txt", model.catalogue.ids[order].tolist())
         self._moment = MomentCodes(model.context_fields, model.profile_fields, folder)
         signatures = {"history": STRINGS, "context": STRINGS, "exclude": STRINGS}
         self.recommend = _signature(self._recommend, {**signatures, "k": tf.TensorSpec([], tf.int32)})
@@ -154,7 +154,7 @@ def _probe_moments(fields: Categories, n: int) -> dict[str, list]:
     return {name: values for name, values in fields.decode(np.asarray(codes)).items() if fields.names[name]}
 
 
-def _string_table(path: Path, names: list[str]):
+def string_table(path: Path, names: list[str]):
     """Lookup tables name -> row and row -> name from one asset file, a name a line."""
     for name in names:
         if not name or "\n" in name or "\r" in name:

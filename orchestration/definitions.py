@@ -9,6 +9,7 @@ import assets.bronze
 import assets.features
 import assets.gold
 import assets.maintenance
+import assets.memory
 import assets.models
 import assets.online
 import assets.serving
@@ -38,12 +39,20 @@ defs = dg.Definitions(
                 assets.models,
                 assets.activity,
                 assets.tuning,
+                assets.memory,
                 assets.online,
                 assets.serving,
             ]
         ),
     ],
-    asset_checks=[*CHECKS, assets.serving.quality_gate, assets.serving.infra_gate, assets.online.agrees_with_delta],
+    asset_checks=[
+        *CHECKS,
+        assets.memory.vectors_are_finite,
+        assets.memory.not_of_the_future,
+        assets.serving.quality_gate,
+        assets.serving.infra_gate,
+        assets.online.agrees_with_delta,
+    ],
     jobs=[*JOBS, stream, maintenance],
     schedules=SCHEDULES,
     sensors=[*SENSORS, keep_streaming],

@@ -111,4 +111,26 @@ TRACK_FEATURES = Table(
     properties=_SERVED,
 )
 
-TABLES = (INTERACTIONS, SEQUENCES, USER_FEATURES, TRACK_FEATURES)
+LISTENER_MEMORY = Table(
+    "gold.listener_memory",
+    "One row per listener and embedding space: what ended sessions left in the memory of a session model.",
+    columns=(
+        USER_KEY,
+        Column("space", "string", "the trained model whose embeddings the vector is made of", nullable=False),
+        Column("vector", "array<float>", "decayed average of the means of sessions, not scaled", False, PERSONAL),
+        Column("sessions", "int", "sessions in it", nullable=False, check=between(1, None)),
+        Column("last_session", "int", "number of the latest of them, 0 the listener's first", False, check=_COUNT),
+        Column("plays", "bigint", "plays they had, of tracks that the model knows", False, check=between(1, None)),
+        Column(
+            "fingerprint", "string", "of those plays: tracks and times; another one, and the row is made anew", False
+        ),
+        Column("as_of", "timestamp", "start of the latest play in it, UTC; null without a clock", sensitivity=PERSONAL),
+        Column("updated_at", "timestamp", "when the row was made, UTC", nullable=False),
+    ),
+    key=("user_key", "space"),
+    write=Write.MERGE,
+    newest_by="updated_at",
+    zorder_by=("user_key",),
+)
+
+TABLES = (INTERACTIONS, SEQUENCES, USER_FEATURES, TRACK_FEATURES, LISTENER_MEMORY)

@@ -40,8 +40,13 @@ GRAPH = {
     "online/store": {key_of(view.table).to_user_string() for view in ONLINE.values()},
     "models/candidate": {"gold/sequences", "gold/track_features", "silver/users"},
     "models/champion": {"models/candidate"},
+<<<<<<< HEAD
     "models/activity": {"gold/sequences", "gold/track_features", "silver/users"},
     "models/tuned": {"gold/sequences", "gold/track_features"},
+=======
+    "models/session_model": {"gold/sequences", "gold/track_features", "silver/users"},
+    "gold/listener_memory": {"gold/sequences", "models/session_model"},
+>>>>>>> c2fc20f (Memories of listeners in the lake: a table by listener and space, updated when sessions end; the session model has a registered name)
     "serving/exported_model": {"models/champion"},
     "serving/served_version": {"serving/exported_model"},
     "maintenance/tables": set(),
@@ -60,8 +65,12 @@ PARTITIONED = {
 JOBS = {
     "ingest": PARTITIONED,
     "refresh": {k for k in GRAPH if k.startswith(("silver/", "gold/", "online/"))} - PARTITIONED,
+<<<<<<< HEAD
     "train": {"models/candidate", "models/champion", "models/activity"},
     "tune": {"models/tuned"},
+=======
+    "train": {"models/candidate", "models/champion", "models/session_model"},
+>>>>>>> c2fc20f (Memories of listeners in the lake: a table by listener and space, updated when sessions end; the session model has a registered name)
     "publish": {"serving/exported_model", "serving/served_version"},
     "maintenance": {"maintenance/tables"},
 }
@@ -129,6 +138,7 @@ def test_checks_of_every_table_and_which_of_them_block(graph):
     assert by_asset["serving/exported_model"] == {"quality_gate", "infra_gate"}
     assert by_asset["gold/track_features"] == {"not_empty", "complete", "unique_key", "valid_values"}
     assert all({"complete", "unique_key"} <= by_asset[table] for table in tables)
+    assert {"vectors_are_finite", "not_of_the_future"} <= by_asset["gold/listener_memory"]
     assert names(key.asset_key for key in graph.asset_check_keys - blocking) == {
         "bronze/events",
         "bronze/quarantine",

@@ -9,13 +9,14 @@ the same sessions in the same order.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 
 import numpy as np
 import pyarrow as pa
 
+from models.recommend.requests import Queries
 from models.recommend.sequence.config import SequenceConfig
 from models.recommend.sequence.folding import ended, fold
 from models.recommend.sequence.long_term import LongTerm
@@ -105,6 +106,23 @@ def _continues(stored: Stored, items, times, over: list[tuple[int, int]], space:
     if stored.memory.version != space.name or n not in {end for _, end in over}:
         return False
     return stored.fingerprint == fingerprint(items[:n], None if times is None else times[:n])
+
+
+def caught_up(queries: Queries, memories: Sequence[LongTerm], space: Space) -> tuple[np.ndarray, list[LongTerm]]:
+    """Plays of the session that goes on at each query's moment, int64 [B], and the memories with the sessions of its
+    history that have ended by then.
+
+    memories: of the sessions before the histories, one a query. Raises ValueError for one of another space.
+    """
+    lengths, out = np.zeros(len(queries), np.int64), []
+    for row, (history, memory) in enumerate(zip(queries.histories, memories, strict=True)):
+        if memory.version != space.name:
+            raise ValueError(f"session: a memory of version {memory.version!r}, the model's is {space.name!r}")
+        times = None if queries.times is None else np.asarray(queries.times[row], np.int64)
+        over = ended(len(history), times, -1 if queries.now is None else int(queries.now[row]), space.config)
+        out.append(fold(memory, over, lambda part, h=history: space.vectors[h[part]], times, space.config, space.name))
+        lengths[row] = len(history) - (over[-1][1] if over else 0)
+    return lengths, out
 
 
 def read_rows(batches: Iterable[pa.RecordBatch], space: Space) -> dict[str, Stored]:

@@ -11,12 +11,11 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from models.data import UNKNOWN, ListeningData
+from models.data import ListeningData
 from models.recommend.base import Queries, Requests
 from models.recommend.sequence.config import GRU4RecConfig
-from models.recommend.sequence.folding import ended, fold
 from models.recommend.sequence.long_term import LongTerm
-from models.recommend.sequence.memory_table import Space
+from models.recommend.sequence.memory_table import Space, caught_up
 from models.recommend.sequence.recommenders import SequenceRecommender
 from models.recommend.sequence.session_windows import SessionWindows, session_plays
 
@@ -47,27 +46,11 @@ class SessionModel(SequenceRecommender):
         memories: of the sessions before the histories, one a query. Sessions of a history that have ended by
         ``queries.now`` are folded in. Raises ValueError for a memory of another model.
         """
-        lengths, memories = self.folded(queries, memories)
+        lengths, memories = caught_up(queries, memories, self.space)
         vectors = np.stack([memory.vector for memory in memories]).astype(np.float32)
         counts = np.asarray([memory.sessions for memory in memories], np.int32)
         as_of = np.asarray([memory.as_of for memory in memories], np.int64)
         return self._score(session_plays(queries, lengths, as_of, self.config), (vectors, counts)).numpy()
-
-    def folded(self, queries: Queries, memories: Sequence[LongTerm]) -> tuple[np.ndarray, list[LongTerm]]:
-        """Plays of the session that goes on, int64 [B], and the memories with those that have ended."""
-        lengths, out = np.zeros(len(queries), np.int64), []
-        for row, (history, memory) in enumerate(zip(queries.histories, memories, strict=True)):
-            times = None if queries.times is None else np.asarray(queries.times[row], np.int64)
-            now = UNKNOWN if queries.now is None else int(queries.now[row])
-            over = ended(len(history), times, now, self.config)
-            memory = fold(memory, over, lambda part, h=history: self.vectors[h[part]], times, self.config, self.version)
-            if memory.version != self.version:
-                raise ValueError(
-                    f"{self.name}: a memory of version {memory.version!r}, the model's is {self.version!r}"
-                )
-            lengths[row] = len(history) - (over[-1][1] if over else 0)
-            out.append(memory)
-        return lengths, out
 
     @property
     def vectors(self) -> np.ndarray:
