@@ -35,11 +35,11 @@ SKEW = timedelta(minutes=10)
 )
 def session_model(context: dg.AssetExecutionContext, settings: dg.ResourceParam[Settings]) -> dg.MaterializeResult:
     from models.lake_data import load
-    from models.recommend.sequence import GRU4RecConfig
+    from models.recommend.sequence import SessionConfig
     from models.train_session import METRIC, registered_name, train_session
 
     said = {"epochs": settings.train_epochs, "dim": settings.train_dim}
-    config = GRU4RecConfig(seed=settings.seed % 2**31)
+    config = SessionConfig(seed=settings.seed % 2**31)
     config = replace(config, **{name: value for name, value in said.items() if value is not None})
     data, versions = load(settings)
 

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from models.recommend.sequence.long_term import LongTerm
     from models.recommend.sequence.memory_table import Space
 
-USERS, TRACKS, DAYS, HELD_DAYS = 350, 2000, 40, 6
+USERS, TRACKS, DAYS, HELD_DAYS = 220, 2000, 40, 6
 MOMENTS = 6  # of either kind, a listener
 METRICS = ("NDCG@10", "Recall@10", "MRR")
 SLICES = ("first play", "later plays")
@@ -165,16 +165,15 @@ def own_plays(queries: Queries, popularity: np.ndarray, half_life: float = 100.0
 def answers(data: ListeningData, cutoff: int, asked: Moments, seed: int) -> dict[str, np.ndarray]:
     """Model -> the place of each play that came, of models that have learned from the plays before ``cutoff``."""
     from models.recommend.popularity import Popularity, PopularityConfig
-    from models.recommend.sequence import GRU4Rec, GRU4RecConfig
-    from models.recommend.sequence.session_model import SessionModel
+    from models.recommend.sequence import GRU4Rec, GRU4RecConfig, SessionConfig, SessionModel
 
     train = data.keep(data.times < cutoff)
     whole, current = queries_of(data, asked.plays), queries_of(data, asked.plays, asked.begin)
-    config = GRU4RecConfig(seed=seed)
+    config = SessionConfig(seed=seed)
     popularity = Popularity(PopularityConfig(segment="hour")).fit(train)
     alone = _fitted("session only", SessionModel(replace(config, memory=False)), train)
     model = _fitted("session + memory", SessionModel(config), train)
-    full = _fitted("full history", GRU4Rec(config), train)
+    full = _fitted("full history", GRU4Rec(GRU4RecConfig(seed=seed)), train)
     memories = stored_memories(data, asked.begin, model.space)
     scorers = {
         "popularity by hour": lambda part: popularity.scores(rows_of(whole, part)),
@@ -242,8 +241,10 @@ def main() -> None:
     n = {part: [len(world[part][OURS]["MRR"]) for world in worlds] for part in SLICES}
     text = (
         f"{seeds} worlds of {USERS} listeners, {TRACKS:,} tracks and {DAYS} days, the last {HELD_DAYS} held out; up to "
-        f"{MOMENTS} first plays of sessions and as many later ones of each listener ({n}). The memory is the one of the "
-        "table, updated at the end of every session; the request beside it carries the current session alone.\n\n"
+        f"{MOMENTS} first plays of sessions and as many later ones of each listener ("
+        + "; ".join(f"{part}: {' and '.join(map(str, sizes))} listeners" for part, sizes in n.items())
+        + "). The memory is the one of the table, updated at the end of every session; the request beside it carries "
+        "the plays of the current session alone.\n\n"
     )
     took = f"\n\n{(time.monotonic() - started) / 60:.1f} minutes."
     write_part("What a memory adds where a session begins", text + report(worlds) + took, "python -m benchmarks.memory")

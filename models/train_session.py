@@ -19,7 +19,7 @@ from models.evaluation.bootstrap import Difference
 from models.evaluation.metrics import Evaluation, compare, evaluate
 from models.evaluation.split import split
 from models.recommend.base import Progress
-from models.recommend.sequence.config import GRU4RecConfig
+from models.recommend.sequence.config import SessionConfig
 from models.registry import CHAMPION, aliased_version
 from models.tracking import connect, log_data_versions, log_model_run
 
@@ -50,7 +50,7 @@ def registered_name(registered_model: str) -> str:
 
 def train_session(
     data: ListeningData,
-    config: GRU4RecConfig,
+    config: SessionConfig,
     tracking_uri: str,
     experiment: str,
     name: str,

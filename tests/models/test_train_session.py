@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from models.recommend.base import Requests
-from models.recommend.sequence import GRU4RecConfig
+from models.recommend.sequence import SessionConfig
 from models.recommend.sequence.long_term import LongTerm
 from models.recommend.sequence.memory_table import updated
 from models.recommend.sequence.session_export import SavedSession, write_session_model
@@ -17,7 +17,7 @@ from models.registry import CHAMPION, aliased_version
 from models.train_session import METRIC, champion_session, fetch_session, registered_name, spaces, train_session
 
 NAME = registered_name("soundlake-recommender")
-CONFIG = GRU4RecConfig(dim=16, history=60, overlap=5, epochs=4, successors=8, batch_size=8, learning_rate=0.01)
+CONFIG = SessionConfig(dim=16, history=60, overlap=5, epochs=4, successors=8, batch_size=8, learning_rate=0.01)
 
 
 @pytest.fixture(scope="module")
@@ -78,7 +78,7 @@ def test_what_is_exported_answers_as_the_model_in_memory(data, tmp_path):
     ids, scores = saved.recommend(asked[:1], [None], data.n_tracks + 3)
     assert ids[0, -3:].tolist() == [""] * 3 and np.isneginf(scores[0, -3:]).all()
     with pytest.raises(ValueError, match="'of before'"):
-        saved.recommend(asked[:1], [LongTerm.empty(16, "of before")], 3)
+        saved.recommend(asked[:1], [LongTerm.empty(32, "of before")], 3)
     with pytest.raises(FileExistsError, match="written once"):
         write_session_model(model, tmp_path / "session")
 

@@ -26,7 +26,8 @@ class SequenceConfig:
     ties: whether candidates are scored by what ties them to the latest play and the history, too (``ties.TIES``).
     folds: groups of listeners; in training a listener's followers are counted on the other groups, for the counts of
     a group know its answers.
-    memory: whether closed sessions are remembered in a long-term vector; memory_decay: share kept at each session end.
+    memory: whether closed sessions are remembered in a long-term vector; memory_decay: share kept at each session end;
+    slow_memory_decay: the same of a second average beside it, which forgets more slowly, 0 for none.
     session_gap_minutes: a longer pause ends a session. session_plays: its length where times are unknown.
     clock: whether times are an input, where the data have true ones. moment_dropout: share of moments hidden in
     training, for a request need not say when it is.
@@ -52,6 +53,7 @@ class SequenceConfig:
     folds: int = 4
     memory: bool = True
     memory_decay: float = 0.7
+    slow_memory_decay: float = 0.0
     session_gap_minutes: float = 30.0
     session_plays: int = 20
     clock: bool = True
@@ -71,7 +73,7 @@ class SequenceConfig:
         for field, least in at_least.items():
             if getattr(self, field) < least:
                 raise ValueError(f"{name}.{field}: {getattr(self, field)} must be at least {least}")
-        for field in ("dropout", "track_dropout", "moment_dropout", "memory_decay"):
+        for field in ("dropout", "track_dropout", "moment_dropout", "memory_decay", "slow_memory_decay"):
             if not 0 <= getattr(self, field) < 1:
                 raise ValueError(f"{name}.{field}: {getattr(self, field)} must lie in [0, 1)")
         for field in ("explore_weight", "gbce_t"):
@@ -85,6 +87,16 @@ class SequenceConfig:
                 raise ValueError(f"{name}.{field}: {getattr(self, field)!r} is none of {', '.join(known)}")
         if self.overlap >= self.history:
             raise ValueError(f"{name}.overlap: {self.overlap} must be below history, {self.history}")
+
+    @property
+    def decays(self) -> tuple[float, ...]:
+        """Of each average that the memory is made of."""
+        return (self.memory_decay, self.slow_memory_decay) if self.slow_memory_decay else (self.memory_decay,)
+
+    @property
+    def memory_dim(self) -> int:
+        """Width of the memory: the averages side by side."""
+        return self.dim * len(self.decays)
 
     def params(self) -> dict[str, object]:
         """As logged with a run."""
@@ -101,6 +113,15 @@ class GRU4RecConfig(SequenceConfig):
         super().__post_init__()
         if self.layers < 1:
             raise ValueError(f"GRU4RecConfig.layers: {self.layers} must be at least 1")
+
+
+@dataclass(frozen=True)
+class SessionConfig(GRU4RecConfig):
+    """slow_memory_decay: on a simulated world that no figure of the documents is from, NDCG@10 of the first play of a
+    session was .222 with one average at 0.7, .229 with one at 0.9 and .230 with both 0.7 and 0.97 (998 plays: the last
+    two are not told apart)."""
+
+    slow_memory_decay: float = 0.97
 
 
 @dataclass(frozen=True)

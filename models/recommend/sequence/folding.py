@@ -42,5 +42,5 @@ def fold(
     """The memory after ``sessions`` of a history, in order; vectors_of: the embeddings of a part of its plays."""
     for start, end in sessions:
         as_of = -1 if times is None else int(times[end - 1])
-        memory = memory.closed(vectors_of(slice(start, end)), config.memory_decay, version, as_of)
+        memory = memory.closed(vectors_of(slice(start, end)), config.decays, version, as_of)
     return memory

@@ -4,14 +4,15 @@ When a session ends, the mean embedding of its plays enters a decayed average:
 
     m <- decay m + (1 - decay) mean(session),        read as m / (1 - decay^sessions)
 
-The state is a vector, the number of sessions and the version of the model whose embeddings it is made of: one row a
-listener, updated from the closed session alone. There is no embedding of listeners, so one never seen in training is
-remembered like any other. In training and in answers from a whole history the same average is a weighted sum over the
-plays (:func:`weights`).
+There may be two such averages side by side, one of lately and one of long. The state is a vector, the number of
+sessions and the version of the model whose embeddings it is made of: one row a listener, updated from the closed
+session alone. There is no embedding of listeners, so one never seen in training is remembered like any other. In
+training and in answers from a whole history the same average is a weighted sum over the plays (:func:`weights`).
 """
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -19,7 +20,7 @@ import numpy as np
 
 @dataclass(frozen=True)
 class LongTerm:
-    """vector: float32 [D], the average before it is corrected for its start; sessions: closed ones it holds;
+    """vector: float32 [H D], the averages before they are corrected for their start; sessions: closed ones it holds;
     as_of: ms since 1970 of the latest play in it, -1 unknown."""
 
     vector: np.ndarray
@@ -32,8 +33,11 @@ class LongTerm:
         """Of a listener without a closed session."""
         return cls(np.zeros(dim, np.float32), 0, version)
 
-    def closed(self, embeddings: np.ndarray, decay: float, version: str, as_of: int = -1) -> LongTerm:
-        """The state after a session with plays of these ``embeddings``, float32 [n, D], the latest of them ``as_of``.
+    def closed(
+        self, embeddings: np.ndarray, decays: float | Sequence[float], version: str, as_of: int = -1
+    ) -> LongTerm:
+        """The state after a session with plays of these ``embeddings``, float32 [n, D], the latest of them ``as_of``;
+        ``decays``: of each of the H averages.
 
         A session without a known track changes nothing. Raises ValueError for a state of another version: embeddings
         of two models cannot be averaged.
@@ -46,7 +50,9 @@ class LongTerm:
         if not len(embeddings):
             return self
         mean = np.asarray(embeddings, np.float32).mean(0)
-        vector = np.float32(decay) * self.vector + np.float32(1 - decay) * mean
+        decays = np.atleast_1d(np.asarray(decays, np.float64))
+        keep, take = (np.repeat(share.astype(np.float32), len(mean)) for share in (decays, 1 - decays))
+        vector = keep * self.vector + take * np.tile(mean, len(decays))
         return replace(self, vector=vector, sessions=self.sessions + 1, as_of=as_of)
 
 

@@ -56,7 +56,8 @@ class Space:
 
     @property
     def dim(self) -> int:
-        return self.vectors.shape[1]
+        """Width of a memory."""
+        return self.config.memory_dim
 
 
 @dataclass(frozen=True)

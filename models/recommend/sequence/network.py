@@ -40,7 +40,7 @@ class Network(tf.Module):
             self.hours = tf.Variable(tf.zeros([24, dim]), name="hours")
             self.week = tf.Variable(tf.zeros([HOURS_OF_WEEK, dim]), name="hours_of_week")
         if config.memory:
-            self.recall = Dense(generator, dim, dim, "recall", scale=0.1)
+            self.recall = Dense(generator, config.memory_dim, dim, "recall", scale=0.1)
         recurrent = isinstance(config, GRU4RecConfig)
         self.encoder = Recurrence(config, generator) if recurrent else Attention(config, generator)
         self.query = Dense(generator, dim, dim, "query")
@@ -54,7 +54,7 @@ class Network(tf.Module):
     def states(self, embedded: tf.Tensor, plays: Plays, training: bool, before=None) -> tf.Tensor:
         """The state before the play after each, float32 [B, T, D], of plays embedded as [B, T, D].
 
-        before: the memory of sessions before the first play, (vector [B, D], sessions int32 [B]), or None.
+        before: the memory of sessions before the first play, (vector [B, H D], sessions int32 [B]), or None.
         """
         known = plays.tracks >= 0
         x = self.norm(embedded) * tf.cast(known, tf.float32)[:, :, None]
@@ -68,13 +68,21 @@ class Network(tf.Module):
         return self.encoder(x + moment, known, sessions, training) + moment
 
     def remembered(self, embedded: tf.Tensor, plays: Plays, before) -> tf.Tensor:
-        """float32 [B, T, D]: the memory read before the play after each, of about unit length."""
-        decay = self.config.memory_decay
+        """float32 [B, T, H D]: the memory read before the play after each, each average of about unit length."""
+        decays = self.config.decays
+        vectors = [None] * len(decays) if before is None else tf.split(before[0], len(decays), axis=1)
+        parts = [
+            self._average(embedded, plays, decay, vector, None if before is None else before[1])
+            for decay, vector in zip(decays, vectors, strict=True)
+        ]
+        return tf.concat(parts, -1)
+
+    @staticmethod
+    def _average(embedded: tf.Tensor, plays: Plays, decay: float, vector, sessions) -> tf.Tensor:
         raw = unscaled(plays.sessions, plays.upcoming, decay)
         held = tf.reduce_sum(raw, 2, keepdims=True)
         total = tf.matmul(raw, embedded)
-        if before is not None:
-            vector, sessions = before
+        if vector is not None:
             first = tf.reduce_min(
                 tf.where(plays.upcoming >= 0, plays.upcoming, plays.upcoming.dtype.max), 1, keepdims=True
             )

@@ -95,11 +95,11 @@ class SequenceRecommender(CatalogueRecommender):
         tables = FollowerTables.count(data, self.config, held_out=False) if self.config.successors else None
         rows, catalogue = items.matrix("item").numpy(), data.catalogue
         self.scorer = SequenceScorer(network, rows, items.bias.numpy(), catalogue.artist, catalogue.album, tables)
-        memory = f"{self.config.memory_decay}".encode()
+        memory = f"{self.config.decays}".encode()
         self.version = hashlib.sha256(rows.tobytes() + memory).hexdigest()[:12]
         grid = tf.TensorSpec([None, None], tf.int32)
         plays = Plays(*[grid] * len(Plays._fields))
-        before = (tf.TensorSpec([None, self.config.dim], tf.float32), tf.TensorSpec([None], tf.int32))
+        before = (tf.TensorSpec([None, self.config.memory_dim], tf.float32), tf.TensorSpec([None], tf.int32))
         self._score = tf.function(self.scorer.log_probabilities, input_signature=[plays, before])
 
     @property
@@ -110,7 +110,7 @@ class SequenceRecommender(CatalogueRecommender):
 
     def scores(self, queries: Queries) -> np.ndarray:
         """float32 [B, I]: log probabilities of the next play, in sessions of the history itself."""
-        return self.scores_beside(queries, [LongTerm.empty(self.config.dim, self.version)] * len(queries))
+        return self.scores_beside(queries, [LongTerm.empty(self.config.memory_dim, self.version)] * len(queries))
 
     def scores_beside(self, queries: Queries, memories: Sequence[LongTerm]) -> np.ndarray:
         """The same with what is remembered of sessions before the histories, one a query."""
@@ -126,9 +126,9 @@ class SequenceRecommender(CatalogueRecommender):
     def remember(self, memory: LongTerm | None, session: Sequence[str]) -> LongTerm:
         """The memory of a listener after a session is closed, from the one before (None: the first) and the raw ids of
         its plays. Unknown tracks are left out."""
-        memory = memory or LongTerm.empty(self.config.dim, self.version)
+        memory = memory or LongTerm.empty(self.config.memory_dim, self.version)
         rows = self.scorer.rows.numpy()[self.catalogue.vocabulary.known(session)]
-        return memory.closed(rows, self.config.memory_decay, self.version)
+        return memory.closed(rows, self.config.decays, self.version)
 
 
 class GRU4Rec(SequenceRecommender):

@@ -17,7 +17,7 @@ import tensorflow as tf
 from models.context import FIELDS, PROFILE_FIELDS, Categories
 from models.export import string_table
 from models.recommend.base import Requests
-from models.recommend.sequence.config import GRU4RecConfig
+from models.recommend.sequence.config import SessionConfig
 from models.recommend.sequence.long_term import LongTerm
 from models.recommend.sequence.memory_table import Space, caught_up
 from models.recommend.sequence.session_model import SessionModel
@@ -42,7 +42,7 @@ class SessionModule(tf.Module):
         self.scorer = model.scorer
         self._indices, self._names = string_table(folder / TRACKS, model.catalogue.ids.tolist())
         strings, grid = tf.TensorSpec([None, None], tf.string), tf.TensorSpec([None, None], tf.int32)
-        memory = tf.TensorSpec([None, model.config.dim], tf.float32), tf.TensorSpec([None], tf.int32)
+        memory = tf.TensorSpec([None, model.config.memory_dim], tf.float32), tf.TensorSpec([None], tf.int32)
         specs = {"session": strings, "gaps": grid, "hours": grid, "vector": memory[0], "sessions": memory[1]}
         specs |= {"exclude": strings, "k": tf.TensorSpec([], tf.int32)}
         self.recommend = _signature(self._recommend, specs)
@@ -109,7 +109,7 @@ class SavedSession:
         told = json.loads((path / SPACE).read_text())
         ids = (path / "assets" / TRACKS).read_text(encoding="utf-8").split("\n")[:-1]
         vectors = self._loaded.signatures["embed"](tracks=tf.constant(ids))["vectors"].numpy()
-        self.space = Space(told["name"], Vocabulary(ids), vectors, GRU4RecConfig(**told["config"]))
+        self.space = Space(told["name"], Vocabulary(ids), vectors, SessionConfig(**told["config"]))
 
     def recommend(
         self, requests: Requests, memories: Sequence[LongTerm | None], k: int

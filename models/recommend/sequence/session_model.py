@@ -13,7 +13,7 @@ import numpy as np
 
 from models.data import ListeningData
 from models.recommend.base import Queries, Requests
-from models.recommend.sequence.config import GRU4RecConfig
+from models.recommend.sequence.config import SessionConfig
 from models.recommend.sequence.long_term import LongTerm
 from models.recommend.sequence.memory_table import Space, caught_up
 from models.recommend.sequence.recommenders import SequenceRecommender
@@ -29,7 +29,7 @@ class SessionModel(SequenceRecommender):
     """
 
     name = "session"
-    config_class = GRU4RecConfig
+    config_class = SessionConfig
     _vectors: np.ndarray | None = None
 
     def _windows(self, data: ListeningData) -> SessionWindows:
@@ -67,7 +67,7 @@ class SessionModel(SequenceRecommender):
         self, requests: Requests, memories: Sequence[LongTerm | None], k: int
     ) -> tuple[np.ndarray, np.ndarray]:
         """As ``recommend``, for requests that carry the current session beside a memory each (None: none)."""
-        empty = LongTerm.empty(self.config.dim, self.version)
+        empty = LongTerm.empty(self.config.memory_dim, self.version)
         told = [memory or empty for memory in memories]
         if len(told) != len(requests):
             raise ValueError(f"{self.name}: {len(told)} memories for {len(requests)} requests; give one each, or None")

@@ -20,7 +20,8 @@ from models.recommend.sequence.windows import Plays, gap_buckets, hours_of_week,
 class SessionBatch(NamedTuple):
     """plays, targets, folds: as in :class:`models.recommend.sequence.windows.Batch`, each row one session.
 
-    past: int32 [B, P], plays of closed sessions, -1 none; weights: float32 [B, P], what each adds to the memory;
+    past: int32 [B, P], plays of closed sessions, -1 none; weights: float32 [B, H, P], what each adds to the
+    averages of the memory;
     closed: int32 [B], sessions among them.
     """
 
@@ -105,9 +106,9 @@ class SessionWindows:
         inside = place < end[:, None]
         place = np.minimum(place, self._data.n_plays - 1)
         of = np.searchsorted(self._starts, place, side="right") - 1
-        decay = self._config.memory_decay
         since = np.maximum(session[:, None] - of - 1, 0)
-        weights = np.where(inside, (1 - decay) * decay**since / self._sizes[of], 0).astype(np.float32)
+        each = [np.where(inside, (1 - d) * d**since / self._sizes[of], 0) for d in self._config.decays]
+        weights = np.stack(each, 1).astype(np.float32)
         return (
             np.where(inside, self._data.items[place], UNKNOWN).astype(np.int32),
             weights,

@@ -49,7 +49,7 @@ def same(one, other) -> None:
 @given(case=listening())
 def test_updates_session_by_session_give_the_bits_of_a_whole_rebuild(case):
     items, times, stops, decay = case
-    here, row = space(memory_decay=decay, session_plays=3), None
+    here, row = space(memory_decay=decay, slow_memory_decay=0.9, session_plays=3), None
     for n in [*stops, len(items)]:
         known = None if times is None else times[:n]
         now = -1 if times is None else int(times[:n].max(initial=0)) + 31 * MINUTE

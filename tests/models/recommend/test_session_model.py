@@ -10,7 +10,7 @@ from sequence_worlds import GROUP, HOUR, MINUTE, TRACKS, favourites, listening
 
 from models.recommend.base import Requests
 from models.recommend.requests import Queries
-from models.recommend.sequence import GRU4RecConfig
+from models.recommend.sequence import SessionConfig
 from models.recommend.sequence.long_term import LongTerm
 from models.recommend.sequence.memory_table import updated
 from models.recommend.sequence.session_model import SessionModel
@@ -23,7 +23,8 @@ SMALL = {"dim": 16, "batch_size": 16, "history": 40, "overlap": 5, "learning_rat
 @pytest.fixture(scope="module")
 def models():
     data = listening(*favourites(120, seed=0))
-    return {m: SessionModel(GRU4RecConfig(**SMALL, memory=m)).fit(data) for m in (True, False)}
+    configs = (SessionConfig(**SMALL, memory=m, slow_memory_decay=0.9) for m in (True, False))
+    return {config.memory: SessionModel(config).fit(data) for config in configs}
 
 
 def test_memory_knows_how_a_new_session_starts(models):
@@ -57,7 +58,7 @@ def test_a_stored_memory_beside_the_session_says_what_the_whole_history_says(mod
         times=[t[len(t) - n :] for t, n in zip(times, left, strict=True)], now=now,
     )  # fmt: skip
     np.testing.assert_allclose(model.scores_beside(current, memories), whole, atol=1e-5)
-    forgotten = model.scores_beside(current, [LongTerm.empty(16, model.version)] * 8)
+    forgotten = model.scores_beside(current, [LongTerm.empty(32, model.version)] * 8)
     assert np.abs(forgotten - whole).max() > 0.1
 
 
@@ -86,26 +87,42 @@ def test_an_empty_session_is_answered_from_memory(models):
 def test_memories_of_another_model_and_of_another_number_are_refused(models):
     model, empty = models[True], Requests.of([[]])
     with pytest.raises(ValueError, match="'of before'"):
-        model.recommend_beside(empty, [LongTerm.empty(16, "of before")], 3)
+        model.recommend_beside(empty, [LongTerm.empty(32, "of before")], 3)
     with pytest.raises(ValueError, match="0 memories for 1 requests"):
         model.recommend_beside(empty, [], 3)
 
 
+def test_two_averages_stand_side_by_side():
+    data = listening(*favourites(3, seed=5, pairs=2))
+    config = SessionConfig(**SMALL, memory_decay=0.5, slow_memory_decay=0.9)
+    [batch] = SessionWindows(data, config).epoch(np.random.default_rng(0))
+    for average, decay in enumerate((0.5, 0.9)):
+        np.testing.assert_allclose(batch.weights[:, average].sum(1), 1 - decay**batch.closed, rtol=1e-5)
+    rows = np.random.default_rng(0).normal(size=(5, 3)).astype(np.float32)
+    both, fast, slow = LongTerm.empty(6, "v"), LongTerm.empty(3, "v"), LongTerm.empty(3, "v")
+    for part in (rows[:2], rows[2:]):
+        both = both.closed(part, (0.5, 0.9), "v")
+        fast, slow = fast.closed(part, 0.5, "v"), slow.closed(part, 0.9, "v")
+    np.testing.assert_array_equal(both.vector, np.concatenate([fast.vector, slow.vector]))
+
+
 def test_rows_of_training_are_sessions_with_what_closed_sessions_weigh():
     data = listening(*favourites(3, seed=5, pairs=2))
-    config = GRU4RecConfig(**SMALL | {"history": 10, "overlap": 2}, memory_decay=0.5, moment_dropout=0.0)
+    config = SessionConfig(**SMALL | {"history": 10, "overlap": 2}, memory_decay=0.5, moment_dropout=0.0)
     windows = SessionWindows(data, config)
     assert windows.steps == 1
     [batch] = windows.epoch(np.random.default_rng(0))
     assert sorted(batch.targets[batch.targets >= 0]) == sorted(data.items), "every play once"
     assert (batch.plays.tracks[:, 0] == -1).all() and (batch.plays.tracks[:, 1:] == batch.targets[:, :-1]).all()
-    np.testing.assert_allclose(batch.weights.sum(1), 1 - 0.5**batch.closed, rtol=1e-6)
+    assert batch.weights.shape[1] == 1
+    weights = batch.weights[:, 0]
+    np.testing.assert_allclose(weights.sum(1), 1 - 0.5**batch.closed, rtol=1e-6)
     assert set(batch.closed) == {0, 1, 2}, "of the three before a fourth two fit into ten plays"
     for row in np.flatnonzero(batch.closed == 2):
-        past = batch.past[row][batch.weights[row] > 0]
+        past = batch.past[row][weights[row] > 0]
         user = next(u for u in range(3) if set(past) <= set(data.history(u)))
         assert any((data.history(user)[n : n + 8] == past).all() for n in (0, 4))
-        assert batch.weights[row][batch.weights[row] > 0].tolist() == [0.0625] * 4 + [0.125] * 4
+        assert weights[row][weights[row] > 0].tolist() == [0.0625] * 4 + [0.125] * 4
     firsts = batch.plays.gaps[:, 0]
     assert (firsts[batch.closed == 0] == -1).all() and (firsts[batch.closed > 0] > 10).all()
     blind = SessionWindows(data, replace(config, memory=False))
