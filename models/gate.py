@@ -13,9 +13,10 @@ from pathlib import Path
 from models.evaluation.bootstrap import Interval
 from models.evaluation.metrics import PRIMARY, Evaluation, compare, evaluate
 from models.evaluation.split import HoldOut
+from models.lineup import NAMES
 from models.recommend.base import Recommender
 from models.recommend.popularity import Popularity
-from models.registry import CHALLENGER, CHAMPION, EVALUATION, aliased_version, fetch, names_of
+from models.registry import CHALLENGER, CHAMPION, EVALUATION, aliased_version, fetch, name_of
 
 MARGIN = 0.02  # share of the champion's value a newer model may lose, for knowing newer tracks
 
@@ -104,7 +105,7 @@ def decide_and_promote(
 def promote_line_up(tracking_uri: str, registered_name: str, hold_out: HoldOut) -> dict[str, GateDecision]:
     """Judge the challenger of every model of the line-up against the champion of its own name."""
     out = {}
-    for name in names_of(tracking_uri, registered_name):
+    for name in (name_of(registered_name, model) for model in NAMES):
         challenger = aliased_version(tracking_uri, name, CHALLENGER)
         if challenger is not None:
             out[name] = decide_and_promote(tracking_uri, name, challenger, hold_out)

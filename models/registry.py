@@ -70,15 +70,6 @@ def name_of(registered_name: str, model: str) -> str:
     return f"{registered_name}-{model}"
 
 
-def names_of(tracking_uri: str, registered_name: str) -> list[str]:
-    """The registered names of the line-up's models."""
-    import mlflow
-
-    prefix = name_of(registered_name, "")
-    found = mlflow.MlflowClient(tracking_uri, tracking_uri).search_registered_models(f"name LIKE '{prefix}%'")
-    return sorted(model.name for model in found)
-
-
 def signature():
     """Inputs, outputs and parameters of the pyfunc."""
     from mlflow.models import ModelSignature

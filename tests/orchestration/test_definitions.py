@@ -40,13 +40,10 @@ GRAPH = {
     "online/store": {key_of(view.table).to_user_string() for view in ONLINE.values()},
     "models/candidate": {"gold/sequences", "gold/track_features", "silver/users"},
     "models/champion": {"models/candidate"},
-<<<<<<< HEAD
     "models/activity": {"gold/sequences", "gold/track_features", "silver/users"},
     "models/tuned": {"gold/sequences", "gold/track_features"},
-=======
     "models/session_model": {"gold/sequences", "gold/track_features", "silver/users"},
     "gold/listener_memory": {"gold/sequences", "models/session_model"},
->>>>>>> c2fc20f (Memories of listeners in the lake: a table by listener and space, updated when sessions end; the session model has a registered name)
     "serving/exported_model": {"models/champion"},
     "serving/served_version": {"serving/exported_model"},
     "maintenance/tables": set(),
@@ -65,12 +62,8 @@ PARTITIONED = {
 JOBS = {
     "ingest": PARTITIONED,
     "refresh": {k for k in GRAPH if k.startswith(("silver/", "gold/", "online/"))} - PARTITIONED,
-<<<<<<< HEAD
-    "train": {"models/candidate", "models/champion", "models/activity"},
+    "train": {"models/candidate", "models/champion", "models/activity", "models/session_model"},
     "tune": {"models/tuned"},
-=======
-    "train": {"models/candidate", "models/champion", "models/session_model"},
->>>>>>> c2fc20f (Memories of listeners in the lake: a table by listener and space, updated when sessions end; the session model has a registered name)
     "publish": {"serving/exported_model", "serving/served_version"},
     "maintenance": {"maintenance/tables"},
 }
