@@ -70,9 +70,7 @@ def new_listeners(
     """
     _check_share("share", share)
     if not known or min(known) < 0 or follow < 1:
-        raise ValueError(
-            f"known: {tuple(known)} and follow: {follow}; give numbers from 0 and at least 1 play to judge"
-        )
+        raise ValueError(f"known: {tuple(known)} and follow: {follow}; numbers from 0, and at least 1 play to judge")
     drawn = _drawn(data.users, share, seed)
     allowed, what = np.ones(data.n_plays, bool), "from their first play on (no true clock)"
     if data.times is not None:
