@@ -30,6 +30,7 @@ if TYPE_CHECKING:
 
 KNOWN_PLAYS = (0, 1, 3, 10)
 AMONG, WHOLE = "new tracks, among themselves", "new tracks, in the whole catalogue"
+EVERY = "all tracks, in the whole catalogue"
 COLUMNS = ("slice", "model", "metric", "value", "lo", "hi", "users")
 
 
@@ -158,16 +159,17 @@ def judge_listeners(models: Sequence[Recommender], asked: NewListeners) -> dict[
 
 
 def judge_tracks(models: Sequence[Recommender], asked: NewTracks) -> dict[tuple[str, str], Evaluation]:
-    """(AMONG or WHOLE, model) -> evaluation with the new tracks alone as hits.
+    """(slice, model) -> evaluation: AMONG and WHOLE with the new tracks alone as hits, EVERY with all of them.
 
     In the whole catalogue ranks are those of the full list, and ``discover_exposure_at_10`` is the share of the top
-    places that new tracks get.
+    places that new tracks get. A model that gives them more places gains in WHOLE; EVERY has what it pays for that.
     """
     ids, out = asked.hold_out.catalogue.ids, {}
     kind = Segmentation(ITEM, ("new",), ("no play in training",), np.where(asked.new, 0, -1))
     for model in models:
         out[AMONG, model.name] = evaluate(Among(model, ids[asked.new].tolist(), ids.tolist()), asked.among, model.name)
-        found = next(segments(evaluate(model, asked.hold_out), asked.hold_out, (kind,))).evaluation
+        out[EVERY, model.name] = evaluate(model, asked.hold_out)
+        found = next(segments(out[EVERY, model.name], asked.hold_out, (kind,))).evaluation
         if found is not None:
             out[WHOLE, model.name] = found
     return out

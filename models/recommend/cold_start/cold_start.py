@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -22,9 +22,10 @@ class ColdStart(CatalogueRecommender):
     >>> model = ColdStart(Ease(EaseConfig())).fit(data)
     >>> ids, scores = model.recommend(Requests.of([[]], profile={"birth_year": [1999]}), k=10)
 
-    The base is fit twice: without some listeners and tracks, to learn how far it can be trusted about such (``pool``
-    has the weights, in the order of ``sources.NAMES``), and on everything, to answer. ``names``: of the tracks of the
-    data it will be fit on; without them there is no text and no subgenre.
+    The base is fit twice: without some listeners and tracks, to learn how far it can be trusted about such, and on
+    everything, to answer. ``pools`` has the weights of the sources, in the order of ``sources.NAMES``, for each task: a
+    request that excludes the track playing now wants what is new to the listener ("discover"), any other the "next"
+    play. ``names``: of the tracks of the data it will be fit on; without them there is no text and no subgenre.
     """
 
     batch_size = 64
@@ -40,7 +41,7 @@ class ColdStart(CatalogueRecommender):
     def fit(self, data: ListeningData, progress: Progress | None = None) -> ColdStart:
         """Raises ValueError where fewer than ``LEAST`` listeners could be held out."""
         self._learn(data)
-        self.pool = self._fit_pool(data, progress)
+        self.pools = self._fit_pools(data, progress)
         self.sources = Sources(self._base.refit(data, progress), data, self.config, self._names)
         return self
 
@@ -48,10 +49,15 @@ class ColdStart(CatalogueRecommender):
         return ColdStart(self._base, self.config, self._names).fit(data, progress)
 
     def scores(self, queries: Queries) -> np.ndarray:
-        theta = self.pool.at(np.array([len(history) for history in queries.histories]))
+        plays = np.array([len(history) for history in queries.histories])
+        anew = [
+            bool(len(history)) and history[-1] in exclude
+            for history, exclude in zip(queries.histories, queries.exclude or [()] * len(queries), strict=True)
+        ]
+        theta = np.where(np.array(anew, bool)[:, None], self.pools["discover"].at(plays), self.pools["next"].at(plays))
         return np.einsum("bk,bki->bi", theta.astype(np.float32), self.sources.phi(queries))
 
-    def _fit_pool(self, data: ListeningData, progress: Progress | None) -> Pool:
+    def _fit_pools(self, data: ListeningData, progress: Progress | None) -> dict[str, Pool]:
         config, rng = self.config, np.random.default_rng(self.config.seed)
         lengths = np.diff(data.offsets)
         usable = rng.permutation(np.flatnonzero(lengths > 1))
@@ -67,29 +73,56 @@ class ColdStart(CatalogueRecommender):
         sources = Sources(self._base.refit(inner, progress), inner, config, self._names)
         start = np.zeros(len(NAMES))
         start[NAMES.index("base_order")] = 1.0
-        knots, theta = [], []
+        knots, theta = [], {"next": [], "discover": []}
         for plays in config.knots:
             users = chosen[lengths[chosen] > plays]
             if len(users) < LEAST:
                 break
-            phi, truths = self._examples(sources, data, users, plays)
-            theta.append(fit_theta(phi, truths, config.penalty, start))
+            examples = self._examples(sources, data, users, plays, new)
+            found = {task: self._fit_knot(examples, task, start) for task in theta}
+            if found["discover"] is None:
+                break
             knots.append(plays)
-            if progress is not None:
-                progress({"plays": plays, **dict(zip(NAMES, theta[-1].tolist(), strict=True))})
-        return Pool(tuple(knots), np.stack(theta))
+            for task, weights in found.items():
+                theta[task].append(weights)
+                if progress is not None:
+                    progress({"plays": plays, "task": task, **dict(zip(NAMES, weights.tolist(), strict=True))})
+        return {task: Pool(tuple(knots), np.stack(rows)) for task, rows in theta.items()}
 
-    def _examples(self, sources: Sources, data: ListeningData, users: np.ndarray, plays: int):
-        """What the sources say of listeners after their first plays, and what came then."""
+    def _fit_knot(self, examples: Examples, task: str, start: np.ndarray) -> np.ndarray | None:
+        """float64 [K], or None where too few listeners go on to something new."""
+        phi, histories, truths = examples.phi, None, examples.truths
+        if task == "discover":
+            truths = [np.setdiff1d(truth, seen) for truth, seen in zip(truths, examples.histories, strict=True)]
+            kept = [i for i, truth in enumerate(truths) if len(truth)]
+            phi, truths = [phi[i] for i in kept], [truths[i] for i in kept]
+            histories = [examples.histories[i] for i in kept]
+        return fit_theta(phi, truths, self.config.penalty, start, histories) if len(phi) >= LEAST else None
+
+    def _examples(
+        self, sources: Sources, data: ListeningData, users: np.ndarray, plays: int, new: np.ndarray
+    ) -> Examples:
+        """What the sources say of listeners after their first plays, and what came then. Tracks taken for new are in
+        no history, as such a track is in nobody's."""
         start = data.offsets[users]
-        queries = Queries.of([data.items[a : a + plays] for a in start])
+        first = [data.items[a : a + plays] for a in start]
+        queries = Queries.of([history[~new[history]] for history in first])
         queries = replace(queries, profile=data.profiles[users].astype(np.int32), context=data.context[start + plays])
         phi: list[np.ndarray] = []
-        for first in range(0, len(users), self.batch_size):
-            rows = slice(first, first + self.batch_size)
-            phi.extend(sources.phi(_cut(queries, rows)))
+        for at in range(0, len(users), self.batch_size):
+            phi.extend(sources.phi(_cut(queries, slice(at, at + self.batch_size))))
         ends = np.minimum(start + plays + self.config.follow, data.offsets[users + 1])
-        return phi, [np.unique(data.items[a + plays : b]) for a, b in zip(start, ends, strict=True)]
+        truths = [np.unique(data.items[a + plays : b]) for a, b in zip(start, ends, strict=True)]
+        return Examples(phi, queries.histories, truths)
+
+
+@dataclass(frozen=True)
+class Examples:
+    """Per listener: phi float32 [K, I], the plays known and the tracks that came, both as indices."""
+
+    phi: list[np.ndarray]
+    histories: list[np.ndarray]
+    truths: list[np.ndarray]
 
 
 def _cut(queries: Queries, rows: slice) -> Queries:

@@ -19,10 +19,10 @@ class ColdStartConfig:
     words: columns of hashed n-grams of titles and artist names, where names are given.
     """
 
-    knots: tuple[int, ...] = (0, 1, 3, 10, 30)
+    knots: tuple[int, ...] = (0, 1, 3, 10, 30, 100, 300)
     held_out: float = 0.15
     most_held_out: int = 300
-    new_share: float = 0.05
+    new_share: float = 0.15
     follow: int = 20
     segment: tuple[float, float, float] = (20.0, 50.0, 200.0)
     own: tuple[float, float] = (4.0, 8.0)

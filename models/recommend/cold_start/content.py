@@ -11,6 +11,7 @@ import pyarrow as pa
 import scipy.sparse as sp
 
 from models.data import UNKNOWN, Catalogue
+from models.recommend.acoustic import acoustic_inputs
 from models.rows import column
 
 NAMES = ("title", "artist_id", "artist_name", "genre", "subgenre")
@@ -42,8 +43,6 @@ class TrackNames:
 def content_matrix(catalogue: Catalogue, names: TrackNames | None = None, words: int = 256) -> sp.csr_matrix:
     """float32 [I, D]: acoustic attributes and their squares (standardised, 0 where missing), genre and subgenre as one
     of many, and titles and artist names as hashed n-grams in ``words`` columns (0: none)."""
-    from models.recommend.towers import acoustic_inputs
-
     sound = acoustic_inputs(catalogue.acoustic)
     parts = [sp.csr_matrix(np.hstack([sound, acoustic_inputs(sound**2)])), one_of_many(catalogue.genre)]
     if names is not None:

@@ -14,6 +14,7 @@ from models.recommend.cold_start.mapping import ContentMap
 from models.recommend.cold_start.taste import TasteTree
 from models.recommend.interactions import recency_query, user_item_matrix
 
+OF_NEW = ("content", "popularity", "taste")
 NAMES = (
     "base",
     "base_order",
@@ -23,11 +24,13 @@ NAMES = (
     "taste",
     "again",
     "new",
+    *(f"new_{source}" for source in OF_NEW),
 )
 """base: the wrapped model's scores, those of new tracks mapped from content, standardised per request; base_order:
 -log(rank) by them; content: all of them mapped, so that a track is judged by its like; popularity: log listeners;
 segment_*: log lift of the listener's segment; taste: of the listener's own genres and artists over the segment's;
-again: log of 1 + plays in the history; new: 1 for a track without a play."""
+again: log of 1 + plays in the history; new: 1 for a track without a play; new_*: that source again, of such tracks
+alone, since the base's order says little of them."""
 
 
 class Sources:
@@ -70,8 +73,9 @@ class Sources:
         again = np.zeros((n, n_tracks), np.float32)
         for row, history in zip(again, queries.histories, strict=True):
             np.add.at(row, history, 1)
-        everybody = [np.broadcast_to(x, base.shape) for x in (self._popularity, self._new)]
-        return np.stack([base, order, content, everybody[0], *segments, taste, np.log1p(again), everybody[1]], 1)
+        popularity, new = (np.broadcast_to(x, base.shape) for x in (self._popularity, self._new))
+        known = [base, order, content, popularity, *segments, taste, np.log1p(again), new]
+        return np.stack([*known, content * new, popularity * new, taste * new], 1)
 
     def _standardised(self, scores: np.ndarray) -> np.ndarray:
         """Rows of mean 0 and deviation 1 over the played tracks; what is not ranked scores as the least that is."""

@@ -1,5 +1,5 @@
-"""A small world in which everything a cold start may use is planted: age sets the genre, the genre the sound, and
-listeners keep to a few artists of their genre. Every track is as popular as any other of its artist."""
+"""A small world in which everything a cold start may use is planted: age sets the genre of six in seven listeners, the
+genre the sound, and they keep to a few artists of their genre. Every track is as popular as any other of its artist."""
 
 from __future__ import annotations
 
@@ -25,7 +25,8 @@ def planted(users: int = 240, plays: int = 40, seed: int = 0, clock: str = "synt
         times = np.sort(rng.integers(0, 30 * 86_400_000, plays))
         rows.append({"user_key": f"u{user}", "track_ids": [f"t{t}" for t in tracks], "clock": clock,
                      "occurred_at": times.tolist() if clock == "event" else None})  # fmt: skip
-        profiles.append({"user_key": f"u{user}", "birth_year": BIRTH_YEARS[genre], "country": "SE"})
+        cohort = genre if user % 7 else (genre + 2) % GENRES
+        profiles.append({"user_key": f"u{user}", "birth_year": BIRTH_YEARS[cohort], "country": "SE"})
     schema = pa.schema([("user_key", pa.string()), ("track_ids", pa.list_(pa.string())), ("clock", pa.string()),
                         ("occurred_at", pa.list_(pa.timestamp("ms", "UTC")))])  # fmt: skip
     batch = pa.RecordBatch.from_pylist(rows, schema=schema)

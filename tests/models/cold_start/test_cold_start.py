@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from cold_worlds import BIRTH_YEARS, TRACKS, planted
@@ -9,6 +11,7 @@ from models.recommend.base import Requests
 from models.recommend.cold_start.cold_start import ColdStart
 from models.recommend.cold_start.config import ColdStartConfig
 from models.recommend.cold_start.pool import Pool, fit_theta
+from models.recommend.cold_start.sources import NAMES
 from models.recommend.ease import Ease, EaseConfig
 from models.recommend.popularity import Popularity
 
@@ -79,6 +82,10 @@ def test_weights_are_found_again_and_handed_over_without_a_step():
     truths = [np.array([rng.choice(50, p=np.exp(true @ x) / np.exp(true @ x).sum())]) for x in phi]
     found = fit_theta(phi, truths, 0.01, np.zeros(2))
     assert np.allclose(found, true, atol=0.2)
+    first = [np.array([0])] * len(phi)
+    kept = [i for i, truth in enumerate(truths) if truth[0]]
+    without = fit_theta([phi[i] for i in kept], [truths[i] for i in kept], 0.01, np.zeros(2), first[: len(kept)])
+    assert np.allclose(without, true, atol=0.2)
     pool = Pool((0, 1, 10), np.array([[0.0], [1.0], [3.0]]))
     assert pool.at(np.array([0, 1, 10, 500]))[:, 0].tolist() == [0, 1, 3, 3]
     steps = np.diff(pool.at(np.arange(11))[:, 0])
@@ -90,3 +97,14 @@ def test_settings_out_of_range_are_named():
         ColdStartConfig(knots=(1, 3))
     with pytest.raises(ValueError, match="follow"):
         ColdStartConfig(follow=0)
+
+
+def test_each_task_has_weights_of_its_own_and_what_is_excluded_asks_for_the_new(asked, fitted):
+    again = NAMES.index("again")
+    assert np.isfinite(fitted.pools["next"].theta).all()
+    assert np.allclose(fitted.pools["discover"].theta[:, again], 0)  # no track heard before is a candidate
+    asking = asked.slices[10].requests("next")[:10]
+    other = replace(asking, exclude=[["t0"] if row[-1] != "t0" else ["t1"] for row in asking.histories])
+    played = [fitted.scores(fitted.queries(requests)) for requests in (asking, other)]
+    anew = fitted.scores(fitted.queries(asking.for_task("discover")))
+    assert np.array_equal(*played) and not np.allclose(played[0], anew)
