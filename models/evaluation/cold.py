@@ -210,6 +210,31 @@ def differences(
     }
 
 
+def markdown(judged: Mapping[tuple[str, str], Evaluation], metric: str = PRIMARY) -> str:
+    """A row a model, a column a slice: the metric with its interval."""
+    parts, models = (list(dict.fromkeys(key[i] for key in judged)) for i in (0, 1))
+    rows = [[model, *(_cell(judged.get((part, model)), metric) for part in parts)] for model in models]
+    return _lines(["model", *parts], rows)
+
+
+def gains(judged: Mapping[tuple[str, str], Evaluation], candidate: str, metric: str = PRIMARY) -> str:
+    """A row a model, a column a slice: what the candidate has more, with the paired interval, bold where it excludes
+    zero. Raises ValueError as ``differences`` does."""
+    found = differences(judged, candidate, metric)
+    parts, models = (list(dict.fromkeys(key[i] for key in found)) for i in (0, 1))
+    cells = {key: f"**{d:+}**" if d.excludes_zero() else f"{d:+}" for key, d in found.items()}
+    rows = [[model, *(cells.get((part, model), "") for part in parts)] for model in models]
+    return _lines([f"{candidate} over", *parts], rows)
+
+
+def _cell(found: Evaluation | None, metric: str) -> str:
+    return str(found.metrics[metric]) if found is not None and metric in found.metrics else ""
+
+
+def _lines(head: list[str], rows: list[list[str]]) -> str:
+    return "\n".join("| " + " | ".join(row) + " |" for row in [head, ["---"] * len(head), *rows])
+
+
 def _drawn(ids: np.ndarray, share: float, seed: int) -> np.ndarray:
     """bool [n]: ``share`` of the ids, the same whatever the order they come in."""
     order = id_order(ids)

@@ -35,14 +35,14 @@ class TwoTower(CatalogueRecommender):
 
         from models.recommend.examples import ExampleSampler, NegativeSampler
         from models.recommend.memory import TransitionMemory
-        from models.recommend.towers import ItemTower, UserTower
         from models.recommend.trainer import Trainer
 
         config = self.config
         self._learn(data)
         tf.random.set_seed(config.seed)
         rng = np.random.default_rng(config.seed)
-        items, user = ItemTower(data.catalogue, data.plays, config), UserTower(len(self.device_names), config)
+        self.towers = items, user = self._start(data)
+        self.heard = data.plays
         examples = ExampleSampler(data, config)
         negatives = NegativeSampler(data.plays, config.negatives, config.negative_power)
         steps = -(-len(examples) // config.batch_size)
@@ -59,6 +59,12 @@ class TwoTower(CatalogueRecommender):
             if progress is not None:
                 progress(report | self._validate())
         return self
+
+    def _start(self, data: ListeningData):
+        """-> (item tower, user tower) as training begins."""
+        from models.recommend.towers import ItemTower, UserTower
+
+        return ItemTower(data.catalogue, data.plays, self.config), UserTower(len(self.device_names), self.config)
 
     @property
     def device_names(self) -> tuple[str, ...]:

@@ -24,7 +24,7 @@ class ColdStartConfig:
     most_held_out: int = 300
     new_share: float = 0.15
     follow: int = 20
-    segment: tuple[float, float, float] = (20.0, 50.0, 200.0)
+    segment: tuple[float, float, float] = (20.0, 100.0, 1000.0)
     own: tuple[float, float] = (4.0, 8.0)
     penalty: float = 0.5
     words: int = 256
