@@ -11,6 +11,7 @@ answer, or leave to it what they should generalise: on validation data both lost
 from __future__ import annotations
 
 import numpy as np
+import scipy.sparse as sp
 import tensorflow as tf
 
 from models.data import ListeningData
@@ -31,9 +32,22 @@ class TransitionMemory(tf.Module):
     @classmethod
     def count(cls, data: ListeningData, config: TwoTowerConfig) -> TransitionMemory:
         """From the plays, with factors ``memory_scale`` times a decay by ``memory_half_life``."""
-        table = normalised(transition_counts(data, config.transitions), data.plays, config.transitions)
+        return cls.of_counts(transition_counts(data, config.transitions), data.plays, config)
+
+    @classmethod
+    def of_counts(cls, counts: sp.csr_matrix, plays: np.ndarray, config: TwoTowerConfig) -> TransitionMemory:
+        """From transition counts [I, I] and the plays [I] they were counted on."""
+        table = normalised(counts, plays, config.transitions)
         decay = 0.5 ** (np.arange(config.memory_plays) / config.memory_half_life)
         return cls(*strongest(table, config.memory_neighbours), config.memory_scale * decay)
+
+    def counts(self, plays: np.ndarray, config: TwoTowerConfig) -> sp.csr_matrix:
+        """float32 [I, I]: what it was counted from, as far as it remembers."""
+        neighbours, weights = self.neighbours.numpy(), self.weights.numpy()
+        row, place = np.nonzero(neighbours >= 0)
+        values = weights[row, place] * (plays + config.transitions.shrinkage)[row]
+        shape = (len(neighbours), len(neighbours))
+        return sp.csr_matrix((values.astype(np.float32), (row, neighbours[row, place])), shape=shape)
 
     def reordered(self, order: np.ndarray) -> TransitionMemory:
         """The same memory over the catalogue in another order."""

@@ -4,8 +4,8 @@ Source and target are listeners over one catalogue, as one lake has it: tracks t
 the other and meet it through artist and content. Two ways:
 
 - :class:`TransferredTwoTower` goes on training from the source's towers, with a smaller step;
-- :class:`models.recommend.cold_start.factors.ContentFactors` with a ``source`` shrinks the target's item vectors to
-  the source's, or to what the source's content mapping says of tracks it lacks.
+- :class:`models.recommend.cold_start.factors.ContentFactors` with a ``source`` adds the target's listeners to what the
+  source knows of each track, as much as its own listeners told it; of others, to what its content mapping says.
 
 Both stand beside the same model from scratch, and beside the source's model as it is, in :func:`learning_curve`.
 """
@@ -36,16 +36,18 @@ COLUMNS = ("listeners", "way", "metric", "value", "lo", "hi", "gain", "gain_lo",
 
 @dataclass(frozen=True)
 class FineTuneConfig:
-    """step: share of the learning rates of training from scratch; updates: at the least, as ``min_steps``. What the
-    source taught is lost to long training with large steps on few listeners (Howard & Ruder 2018)."""
+    """step: share of the learning rates of training from scratch; epochs and updates: as ``epochs`` and ``min_steps``
+    there. What the source taught is lost to long training with large steps on few listeners (Howard & Ruder 2018)."""
 
     step: float = 0.3
-    updates: int = 150
+    epochs: int = 1
+    updates: int = 30
 
     def __post_init__(self) -> None:
-        if not 0 < self.step <= 1 or self.updates < 1:
+        if not 0 < self.step <= 1 or min(self.epochs, self.updates) < 1:
             raise ValueError(
-                f"FineTuneConfig: step {self.step} must lie in (0, 1] and updates {self.updates} be above 0"
+                f"FineTuneConfig: step {self.step} must lie in (0, 1], epochs {self.epochs} and updates {self.updates} "
+                "be at least 1"
             )
 
 
@@ -54,7 +56,7 @@ class TransferredTwoTower(TwoTower):
 
     Embeddings of tracks that the source never heard begin as they would from scratch, as do their biases; those of
     artists, albums and genres, the projection of the sound and the whole user tower are the source's. The memory of
-    transitions is counted on the target alone.
+    transitions goes on counting where the source's ended.
     """
 
     name = "two_tower_transferred"
@@ -62,8 +64,8 @@ class TransferredTwoTower(TwoTower):
     def __init__(self, source: TwoTower, config: FineTuneConfig | None = None):
         tune = config or FineTuneConfig()
         own: TwoTowerConfig = source.config
-        super().__init__(replace(own, learning_rate=own.learning_rate * tune.step, min_steps=tune.updates,
-                                 head_learning_rate=own.head_learning_rate * tune.step))  # fmt: skip
+        rates = {name: getattr(own, name) * tune.step for name in ("learning_rate", "head_learning_rate")}
+        super().__init__(replace(own, epochs=tune.epochs, min_steps=tune.updates, **rates))
         self.source, self._tune = source, tune
 
     def refit(self, data: ListeningData, progress: Progress | None = None) -> TransferredTwoTower:
@@ -72,7 +74,9 @@ class TransferredTwoTower(TwoTower):
     def fit(self, data: ListeningData, progress: Progress | None = None) -> TransferredTwoTower:
         """Raises ValueError where the source has another catalogue."""
         same_catalogue(self.source, data)
-        return super().fit(data, progress)
+        super().fit(data, progress)
+        self.heard = self.source.heard + data.plays
+        return self
 
     def _start(self, data: ListeningData):
         from models.recommend.towers import ItemTower, UserTower
@@ -88,6 +92,15 @@ class TransferredTwoTower(TwoTower):
         for mine, other in zip(user.variables, theirs[1].variables, strict=True):
             mine.assign(self._of_devices(other) if mine.name.startswith("devices") else other)
         return items, user
+
+    def _memory(self, data: ListeningData):
+        from models.recommend.memory import TransitionMemory
+        from models.recommend.transitions import transition_counts
+
+        counts, heard = transition_counts(data, self.config.transitions), self.source.heard
+        if self.source.scorer.memory is not None:
+            counts = (counts + self.source.scorer.memory.counts(heard, self.config)).tocsr()
+        return TransitionMemory.of_counts(counts, data.plays + heard, self.config)
 
     def _of_devices(self, theirs) -> np.ndarray:
         """float32 [devices, D]: the source's rows by the target's codes; zero, as from scratch, where it has none."""

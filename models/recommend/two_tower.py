@@ -34,7 +34,6 @@ class TwoTower(CatalogueRecommender):
         import tensorflow as tf
 
         from models.recommend.examples import ExampleSampler, NegativeSampler
-        from models.recommend.memory import TransitionMemory
         from models.recommend.trainer import Trainer
 
         config = self.config
@@ -48,7 +47,7 @@ class TwoTower(CatalogueRecommender):
         steps = -(-len(examples) // config.batch_size)
         passes = max(1, math.ceil(config.min_steps / (config.epochs * steps)))
         trainer = Trainer(items, user, negatives.log_chance, config.epochs * passes * steps, config)
-        memory = TransitionMemory.count(data, config) if config.memory_neighbours else None
+        memory = self._memory(data) if config.memory_neighbours else None
         self.scorer = self._logits = None
         started = time.monotonic()
         for epoch in range(1, config.epochs + 1):
@@ -65,6 +64,11 @@ class TwoTower(CatalogueRecommender):
         from models.recommend.towers import ItemTower, UserTower
 
         return ItemTower(data.catalogue, data.plays, self.config), UserTower(len(self.device_names), self.config)
+
+    def _memory(self, data: ListeningData):
+        from models.recommend.memory import TransitionMemory
+
+        return TransitionMemory.count(data, self.config)
 
     @property
     def device_names(self) -> tuple[str, ...]:

@@ -22,7 +22,7 @@ def test_the_loss_falls_with_every_turn(world):
 
     def objective(turns: int) -> float:
         model = ContentFactors(FactorsConfig(rank=4, iterations=turns, content=False)).fit(world)
-        users = model._solved(model.vectors, matrix, None)
+        users = model._solved(model.vectors, matrix)
         missed = (played - users @ model.vectors.T) ** 2
         squares = (users**2).sum() + (model.vectors**2).sum()
         return float((missed * np.where(played > 0, 1 + config.alpha, 1)).sum() + config.regularization * squares)

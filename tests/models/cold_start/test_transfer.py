@@ -9,7 +9,9 @@ from cold_worlds import planted
 from models.evaluation import cold
 from models.recommend.cold_start.factors import ContentFactors, FactorsConfig
 from models.recommend.config import TwoTowerConfig
+from models.recommend.memory import TransitionMemory
 from models.recommend.transfer import SCRATCH, SOURCE, TRANSFERRED, FineTuneConfig, TransferredTwoTower, learning_curve
+from models.recommend.transitions import transition_counts
 from models.recommend.two_tower import TwoTower
 
 FACTORS = FactorsConfig(rank=8, iterations=4)
@@ -86,3 +88,16 @@ def test_what_does_not_fit_is_named(towers, data, asked):
     with pytest.raises(ValueError, match="1000"):
         learning_curve(towers, None, None, asked.train, asked.slices[3], (1000,))
     assert replace(FineTuneConfig(), updates=3).updates == 3
+
+
+def test_transitions_go_on_counting_where_the_source_ended(world, asked):
+    config = replace(TOWERS, memory_neighbours=world.n_tracks)
+    memory = TransitionMemory.count(world, config)
+    counts = transition_counts(world, config.transitions)
+    assert np.allclose(memory.counts(world.plays, config).toarray(), counts.toarray(), rtol=1e-4, atol=1e-4)
+    tuned = TransferredTwoTower(TwoTower(config).fit(world)).fit(asked.train)
+    assert np.array_equal(tuned.heard, world.plays + asked.train.plays)
+    both = tuned.scorer.memory.counts(tuned.heard, config).toarray()
+    assert np.allclose(
+        both, (counts + transition_counts(asked.train, config.transitions)).toarray(), rtol=1e-3, atol=1e-3
+    )
