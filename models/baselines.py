@@ -9,6 +9,8 @@ from typing import Any
 from models.data import ListeningData
 from models.recommend.als import ALS_SPACE, Als, AlsConfig
 from models.recommend.base import CatalogueRecommender
+from models.recommend.cold_start.cold_start import ColdStart
+from models.recommend.cold_start.config import COLD_START_SPACE, ColdStartConfig
 from models.recommend.ease import EASE_RECENT, EASE_SPACE, Ease, EaseConfig
 from models.recommend.item_knn import ITEM_KNN_SPACE, ItemKnn, ItemKnnConfig
 from models.recommend.ncf import Ncf
@@ -36,6 +38,7 @@ class BaselineConfig:
     gmf: NcfConfig = GMF
     mlp: NcfConfig = MLP
     neumf: NcfConfig = NEUMF
+    cold_start: ColdStartConfig = field(default_factory=ColdStartConfig)
 
 
 @dataclass(frozen=True)
@@ -63,6 +66,7 @@ KINDS: Mapping[str, Kind] = {
     "gmf": Kind(Ncf, NCF_SPACE),
     "mlp": Kind(Ncf, NCF_SPACE),
     "neumf": Kind(Ncf, NCF_SPACE),
+    "cold_start": Kind(lambda config: ColdStart(Ease(EaseConfig()), config), COLD_START_SPACE),
 }
 NAMES = tuple(KINDS)
 

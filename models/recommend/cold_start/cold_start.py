@@ -13,7 +13,7 @@ from models.recommend.cold_start.content import TrackNames
 from models.recommend.cold_start.pool import Pool, fit_theta
 from models.recommend.cold_start.sources import NAMES, Sources
 
-LEAST = 20  # listeners that the weights of a knot are fit on
+LEAST = 10  # listeners that the weights of a knot are fit on; where there are few, up to a third of them is taken
 
 
 class ColdStart(CatalogueRecommender):
@@ -28,6 +28,7 @@ class ColdStart(CatalogueRecommender):
     play. ``names``: of the tracks of the data it will be fit on; without them there is no text and no subgenre.
     """
 
+    name = "cold_start"
     batch_size = 64
 
     def __init__(
@@ -36,7 +37,6 @@ class ColdStart(CatalogueRecommender):
         super().__init__()
         self.config = config or ColdStartConfig()
         self._base, self._names = base, names
-        self.name = f"cold_start_{base.name}"
 
     def fit(self, data: ListeningData, progress: Progress | None = None) -> ColdStart:
         """Raises ValueError where fewer than ``LEAST`` listeners could be held out."""
@@ -61,7 +61,8 @@ class ColdStart(CatalogueRecommender):
         config, rng = self.config, np.random.default_rng(self.config.seed)
         lengths = np.diff(data.offsets)
         usable = rng.permutation(np.flatnonzero(lengths > 1))
-        chosen = usable[: min(config.most_held_out, int(config.held_out * len(usable)))]
+        wanted = max(int(config.held_out * len(usable)), min(2 * LEAST, len(usable) // 3))
+        chosen = usable[: min(config.most_held_out, wanted)]
         if len(chosen) < LEAST:
             raise ValueError(
                 f"{self.name}: {len(chosen)} of {data.n_users} listeners can be held out to weigh the sources, and "

@@ -5,6 +5,13 @@ from __future__ import annotations
 from dataclasses import asdict, dataclass, field
 
 from models.recommend.cold_start.mapping import MappingConfig
+from models.recommend.space import Real, Space, Whole
+
+COLD_START_SPACE: Space = {
+    "penalty": Real(0.05, 10.0, log=True),
+    "follow": Whole(5, 50, log=True),
+    "new_share": Real(0.02, 0.3, log=True),
+}
 
 
 @dataclass(frozen=True)

@@ -71,7 +71,7 @@ def test_data_with_neither_content_nor_profiles_still_answer(plain_data):
 
 
 def test_too_few_listeners_to_weigh_the_sources_are_named():
-    with pytest.raises(ValueError, match="20 are needed"):
+    with pytest.raises(ValueError, match="10 are needed"):
         ColdStart(Popularity(), CONFIG).fit(planted(users=12))
 
 
