@@ -38,7 +38,7 @@ class ItemTower(tf.Module):
         super().__init__(name="item_tower")
         self._roles = tuple(roles)
         generator = np.random.default_rng(config.seed)
-        self._codes, self._tables = [], []
+        self._codes, self._tables, self._names = [], [], []
         attributes = {
             "track": (np.where(plays > 0, np.arange(len(catalogue)), UNKNOWN), len(catalogue)),
             "artist": (catalogue.artist, catalogue.n_artists),
@@ -52,6 +52,7 @@ class ItemTower(tf.Module):
                     (tf.constant(np.maximum(codes, 0), tf.int32), tf.constant((codes >= 0)[:, None], tf.float32))
                 )
                 self._tables.append([tf.Variable(start, name=f"{name}_{role}") for role in roles])
+                self._names.append(name)
         self._own = bool((attributes["track"][0] >= 0).any())
         self._acoustic = None
         content = acoustic_inputs(catalogue.acoustic)
@@ -86,6 +87,18 @@ class ItemTower(tf.Module):
         if self._acoustic is not None:
             parts.append(tf.tensordot(tf.gather(self._acoustic, tracks), self._projections[index], 1))
         return tf.add_n(parts)
+
+    def parts(self, role: str, tracks: tf.Tensor) -> dict[str, tf.Tensor]:
+        """ "track", "artist", "album", "genre", "sound" -> float32 [..., D], as far as there are any; the sum is
+        :meth:`rows`."""
+        index = self._roles.index(role)
+        out = {
+            name: tf.gather(t[index], tf.gather(codes, tracks)) * tf.gather(known, tracks)
+            for name, t, (codes, known) in zip(self._names, self._tables, self._codes, strict=True)
+        }
+        if self._acoustic is not None:
+            out["sound"] = tf.tensordot(tf.gather(self._acoustic, tracks), self._projections[index], 1)
+        return out
 
 
 class UserTower(tf.Module):

@@ -106,14 +106,22 @@ class ContextualRanker(tf.Module):
         what :meth:`known` says by default.
         """
         track = self.items.rows("candidate", tf.maximum(candidates, 0))
-        known = self.known(history, context, profile)
-        seen_plays, seen_fields = seen or (part[:, None] for part in known)
-        moment = self.by_moment(track, self.fields(tf.concat([context, profile], 1)), seen_fields)
-        latest = history[:, : self.config.history]
-        plays = self.items.rows("history", tf.maximum(latest, 0)) * known[0][..., None]
-        heard = self.by_plays(track, plays, seen_plays)
+        seen = seen or tuple(part[:, None] for part in self.known(history, context, profile))
+        return self.combined(self.pieces(features), track, self.slots(history, context, profile), seen, kept)
+
+    def slots(self, history, context, profile) -> tuple[tf.Tensor, tf.Tensor]:
+        """What is attended to: the latest plays, float32 [B, L, D], and the fields, float32 [B, S, D]; 0 where there is
+        no play and where a field says nothing."""
+        played, _ = self.known(history, context, profile)
+        plays = self.items.rows("history", tf.maximum(history[:, : self.config.history], 0)) * played[..., None]
+        return plays, self.fields(tf.concat([context, profile], 1))
+
+    def combined(self, evidence, track, slots, seen, kept=lambda hidden, layer: hidden) -> tf.Tensor:
+        """The logits from what is known: evidence float32 [B, C, F * (bins + 1)], the candidates' embeddings track
+        float32 [B, C, D], slots and how far each candidate sees them, as of ``slots`` and ``logits``."""
+        heard, moment = self.by_plays(track, slots[0], seen[0]), self.by_moment(track, slots[1], seen[1])
         crossed = tf.concat([track * moment, track * heard], -1)
-        hidden = tf.concat([self.pieces(features), crossed, track, moment, heard], -1)
+        hidden = tf.concat([evidence, crossed, track, moment, heard], -1)
         for n, (weights, bias) in enumerate(self.layers):
             hidden = kept(tf.nn.relu(tf.tensordot(hidden, weights, 1) + bias), n)
         return tf.tensordot(hidden, self.out, 1) + tf.tensordot(crossed, self.crosses, 1)

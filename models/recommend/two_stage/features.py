@@ -13,10 +13,48 @@ import tensorflow as tf
 
 from models.recommend.two_stage.config import TwoStageConfig
 from models.recommend.two_stage.sources import Sources
-from models.recommend.two_stage.tables import ITEM_COLUMNS, Tables
+from models.recommend.two_stage.tables import ITEM_COLUMNS, WINDOWS, Tables
 
 NEVER = 999.0  # an age beyond every history
 DECAYS = {"all": None, "50": 50.0, "10": 10.0, "3": 3.0}
+
+BASE, OTHER = "base", "other"
+GROUPS = {
+    "own_history": "the listener's own plays of the track",
+    "artist": "plays of its artist",
+    "album": "plays of its album",
+    "follows": "what is played after plays like these",
+    "together": "what those who heard these also hear",
+    "lists": "how many lists of candidates it is on, and where",
+    "popularity": "how widely, and in which manner, the track is heard",
+    "listener": "how the listener listens, and what plays now",
+    "genre": "its genre",
+    "sound": "how it sounds",
+    "taste": "its likeness to plays, as a network sees it",
+    "sequence": "the sequential model's opinion",
+    OTHER: "all else",
+    BASE: "what any candidate has before anything is known of it",
+}
+"""What a feature speaks of, in words; a field of the context is a group of its own, ``context.hour``."""
+_OF_TABLE = {"co_listened": "together", "artist_own": "artist", "artist_near": "artist", "joined": "lists",
+             **dict.fromkeys(("own", "own_successor"), "own_history"),
+             **dict.fromkeys(("pair", "matched", "matched_soon", *WINDOWS), "follows")}  # fmt: skip
+_OF_LISTENER = ("plays", "artist_run", "repeats_", "stays_with_", "current_")
+_OF_PREFIX = {"track_": "own_history", "artist_": "artist", "album_": "album"}
+
+
+def group_of(name: str) -> str:
+    """The group of a feature by its name."""
+    plain = name.removesuffix("_of_best")
+    table = plain.rpartition("_")[0] if plain.rpartition("_")[2].replace(".", "").isdecimal() else plain
+    for found in (plain, table):
+        if found in _OF_TABLE:
+            return _OF_TABLE[found]
+    if name in ITEM_COLUMNS:
+        return "popularity"
+    if name.startswith(_OF_LISTENER):
+        return "listener"
+    return next((group for prefix, group in _OF_PREFIX.items() if name.startswith(prefix)), OTHER)
 
 
 class Features(tf.Module):

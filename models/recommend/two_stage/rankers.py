@@ -16,25 +16,32 @@ from models.context.wire import KEYS, MOMENT
 from models.data import Catalogue
 from models.recommend.two_stage.context_features import ContextFeatures
 from models.recommend.two_stage.contextual import ContextualRanker
+from models.recommend.two_stage.contextual_attribution import ATTRIBUTES, contextual_parts
 from models.recommend.two_stage.contextual_transfer import over
 from models.recommend.two_stage.trees import Trees
-
-STEPS = 16
-"""Of integrated gradients."""
 
 
 class Parts(NamedTuple):
     """What made the scores of candidates; together they sum to them.
 
     features: float32 [B, C, F], by feature of the first stage; plays: float32 [B, C, L], by play where the ranker looks
-    at plays itself; moment: float32 [B, C, ``MOMENT`` + 1], by field of ``KEYS``, last of the fields together; rest:
-    float32 [B, C], what is there before anything is known.
+    at plays itself; moment: float32 [B, C, ``MOMENT`` + 1], by field of ``KEYS``, last of the fields together;
+    attributes: float32 [B, C, len(ATTRIBUTES)], of the candidate itself; rest: float32 [B, C], what is there before
+    anything is known.
     """
 
     features: tf.Tensor
     plays: tf.Tensor
     moment: tf.Tensor
+    attributes: tf.Tensor
     rest: tf.Tensor
+
+    @classmethod
+    def none(cls, features: tf.Tensor, plays: int) -> Parts:
+        """Nothing at all of candidates with ``features`` [B, C, F] and so many plays."""
+        shape = tf.shape(features)[:2]
+        sizes = plays, MOMENT + 1, len(ATTRIBUTES)
+        return cls(tf.zeros_like(features), *(tf.zeros(tf.concat([shape, [n]], 0)) for n in sizes), tf.zeros(shape))
 
     def where(self, mask: tf.Tensor, other: Parts) -> Parts:
         """These where mask (bool [B]), the other ones elsewhere."""
@@ -71,8 +78,8 @@ class TreeRanker(tf.Module):
         shape, n = tf.shape(candidates), features.shape[-1]
         values = tf.reshape(values, [shape[0], shape[1], rows.shape[-1] + 1])
         by_field = tf.matmul(values[..., n:-1], tf.one_hot(self.of_field, MOMENT + 1))
-        nothing = tf.zeros([shape[0], shape[1], plays.shape[1]])
-        return Parts(values[..., :n], nothing, by_field, values[..., -1])
+        nothing = Parts.none(features, plays.shape[1])
+        return nothing._replace(features=values[..., :n], moment=by_field, rest=values[..., -1])
 
     def _rows(self, moment: tf.Tensor, candidates: tf.Tensor, features: tf.Tensor) -> tf.Tensor:
         whole = tf.concat([features, self.extra(candidates, moment[:, : len(FIELDS)])], -1)
@@ -96,39 +103,12 @@ class NetworkRanker(tf.Module):
         return self.network(plays, candidates, features, *_sides(moment))
 
     def parts(self, plays: tf.Tensor, moment: tf.Tensor, candidates: tf.Tensor, features: tf.Tensor) -> Parts:
-        """Integrated gradients (Sundararajan, Taly & Yan 2017) from nothing known: features at their medians, no play
-        and no field to look at. What the sum of ``STEPS`` terms leaves over is in the rest."""
-        network = self.network
-        context, profile = _sides(moment)
-        played, known = network.known(plays, context, profile)
-        shape = tf.shape(candidates)
-        seen = [
-            features,
-            tf.broadcast_to(played[:, None], [shape[0], shape[1], network.config.history]),
-            tf.broadcast_to(known[:, None], [shape[0], shape[1], MOMENT]),
-        ]
-        base = [tf.broadcast_to(network.pieces.centre, tf.shape(features)), *(tf.zeros_like(x) for x in seen[1:])]
-        way = [a - b for a, b in zip(seen, base, strict=True)]
-
-        def score(features, played, known):
-            return network(plays, candidates, features, context, profile, (played, known))
-
-        def added(total, node):
-            at, weight = node
-            points = [b + at * w for b, w in zip(base, way, strict=True)]
-            with tf.GradientTape(watch_accessed_variables=False) as tape:
-                tape.watch(points)
-                value = score(*points)
-            gradients = tape.gradient(value, points, unconnected_gradients=tf.UnconnectedGradients.ZERO)
-            return [t + weight * g for t, g in zip(total, gradients, strict=True)]
-
-        nodes, weights = np.polynomial.legendre.leggauss(STEPS)
-        along = tf.constant((nodes + 1) / 2, tf.float32), tf.constant(weights / 2, tf.float32)
-        total = tf.foldl(added, along, [tf.zeros_like(x) for x in way])
-        by = [w * t for w, t in zip(way, total, strict=True)]
-        rest = score(*seen) - tf.add_n([tf.reduce_sum(part, -1) for part in by])
-        by_play = tf.pad(by[1], [[0, 0], [0, 0], [0, plays.shape[1] - network.config.history]])
-        return Parts(by[0], by_play, tf.pad(by[2], [[0, 0], [0, 0], [0, 1]]), rest)
+        """Integrated gradients from nothing known, see :mod:`models.recommend.two_stage.contextual_attribution`. What
+        the sum of its steps leaves over is in the rest."""
+        found = contextual_parts(self.network, plays, candidates, features, *_sides(moment))
+        by_play = tf.pad(found.plays, [[0, 0], [0, 0], [0, plays.shape[1] - self.network.config.history]])
+        by_field = tf.pad(found.fields, [[0, 0], [0, 0], [0, 1]])
+        return Parts(found.features, by_play, by_field, found.attributes, found.base)
 
 
 def _sides(moment: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:

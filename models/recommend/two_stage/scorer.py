@@ -6,7 +6,6 @@ from collections.abc import Mapping
 
 import tensorflow as tf
 
-from models.context.wire import MOMENT
 from models.recommend.base import UNRANKED
 from models.recommend.two_stage.attribution import Attribution
 from models.recommend.two_stage.config import TwoStageConfig
@@ -107,7 +106,8 @@ class TwoStageScorer(tf.Module):
         shares = self.attribution.by_play(plays, candidates, made.features)
         known = tf.cast(candidates >= 0, tf.float32)[:, :, None]
         by_play = (shares[:, :, :-1] + made.plays) * known
-        rest = shares[:, :, -1:] + tf.reduce_sum(made.moment, -1, keepdims=True) + made.rest[:, :, None]
+        of_fields, of_track = (tf.reduce_sum(part, -1, keepdims=True) for part in (made.moment, made.attributes))
+        rest = shares[:, :, -1:] + of_fields + of_track + made.rest[:, :, None]
         placed = _to_places(by_play, latest_order(history), tf.shape(history)[1])
         return tf.concat([placed, tf.where(known > 0, rest, UNRANKED)], -1)
 
@@ -122,9 +122,7 @@ class TwoStageScorer(tf.Module):
             return self.rankers[task].parts(*asked)
 
         def nothing() -> Parts:
-            moments = tf.zeros([*tf.unstack(tf.shape(candidates)), MOMENT + 1])
-            by_play = tf.zeros([*tf.unstack(tf.shape(candidates)), plays.shape[1]])
-            return Parts(tf.zeros_like(features), by_play, moments, tf.zeros(tf.shape(candidates)))
+            return Parts.none(features, plays.shape[1])
 
         new = tf.cond(tf.reduce_any(discover), lambda: by("discover"), nothing)
         coming = tf.cond(tf.reduce_all(discover), nothing, lambda: by("next"))

@@ -1,0 +1,88 @@
+"""Reasons of a two-stage recommender as a TensorFlow module: which plays, and by which kind of evidence.
+
+Parts of a score by play and group, from exact Shapley values where trees rank, from integrated gradients where the
+contextual network does. The groups are those of :data:`models.recommend.two_stage.features.GROUPS` and
+``context.<field>`` for each field of the moment.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import tensorflow as tf
+
+from models.context import FIELDS
+from models.context.wire import KEYS
+from models.recommend.two_stage.contextual_attribution import ATTRIBUTES
+from models.recommend.two_stage.features import BASE
+from models.recommend.two_stage.scorer import TwoStageScorer, _to_places, discovers, latest_order, newest_first
+
+POPULARITY, SEQUENCE, TASTE, LISTENER, MOMENT = "popularity", "sequence", "taste", "listener", "context.moment"
+OF_FIELD = (*(f"context.{key}" if key in FIELDS else LISTENER for key in KEYS), MOMENT)
+OF_ATTRIBUTE = {"track": POPULARITY} | {name: name for name in ATTRIBUTES[1:]}
+
+
+class ByPlayAndGroup(NamedTuple):
+    """groups: names of the G groups; plays: float32 [B, C, L, G], each play's part by what it speaks of; rest: float32
+    [B, C, G], what no play can be named for. plays and rest sum to the score; both are 0 for a candidate of -1."""
+
+    groups: tuple[str, ...]
+    plays: tf.Tensor
+    rest: tf.Tensor
+
+
+class Reasons(tf.Module):
+    """Arguments are those of the scorer's ``candidate_scores``; histories oldest first, gaps anywhere."""
+
+    def __init__(self, scorer: TwoStageScorer):
+        super().__init__(name="reasons")
+        self.scorer = scorer
+
+    @property
+    def groups(self) -> tuple[str, ...]:
+        """Of the last axis; known once the scorer's features were called."""
+        own = (*OF_ATTRIBUTE.values(), TASTE, SEQUENCE, *OF_FIELD, BASE)
+        return tuple(dict.fromkeys((*self.scorer.attribution.groups(), *own)))
+
+    def __call__(self, history: tf.Tensor, moment: tf.Tensor, exclude: tf.Tensor, candidates: tf.Tensor):
+        """-> :class:`ByPlayAndGroup`, plays in the places of the history."""
+        scorer = self.scorer
+        plays = newest_first(history, scorer.config.history)
+        made = scorer.parts(plays, moment, exclude, candidates)
+        by_group = scorer.attribution.by_play_and_group(plays, candidates, made.features)
+        of_plays = {group: part for group, (part, _) in by_group.items() if part is not None} | {TASTE: made.plays}
+        rest = {group: tf.zeros(tf.shape(candidates)) for group in self.groups}
+        rest |= {group: left for group, (_, left) in by_group.items()}
+        for group, value in zip(OF_FIELD, tf.unstack(made.moment, axis=-1), strict=True):
+            rest[group] += value
+        for group, value in zip(OF_ATTRIBUTE.values(), tf.unstack(made.attributes, axis=-1), strict=True):
+            rest[group] += value
+        popularity, opinion = self._beside(plays, exclude, candidates)
+        rest[POPULARITY] += popularity
+        rest[SEQUENCE] += opinion
+        rest[BASE] += made.rest - popularity - opinion
+        nothing = tf.zeros(tf.concat([tf.shape(candidates), tf.shape(plays)[1:]], 0))
+        known = tf.cast(candidates >= 0, tf.float32)[:, :, None]
+        stacked = tf.stack([of_plays.get(group, nothing) for group in self.groups], -1) * known[..., None]
+        left = tf.stack([rest[group] for group in self.groups], -1) * known
+        return ByPlayAndGroup(self.groups, oldest_first(stacked, history), left)
+
+    def _beside(self, plays: tf.Tensor, exclude: tf.Tensor, candidates: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+        """float32 [B, C] each: what popularity costs, and the sequential model's opinion against one that all tracks
+        are as likely."""
+        scorer, discover = self.scorer, discovers(plays, exclude)
+        penalty = tf.gather(scorer.penalty, tf.maximum(candidates, 0)) * tf.cast(discover, tf.float32)[:, None]
+        if scorer.sequence is None:
+            return -penalty, tf.zeros_like(penalty)
+        chances = scorer.sequence(plays)
+        alike = tf.ones_like(chances) / tf.cast(tf.shape(chances)[1], tf.float32)
+        ours, even = (scorer._opinion(c, candidates, discover) for c in (chances, alike))
+        return -penalty, ours - even
+
+
+def oldest_first(parts: tf.Tensor, history: tf.Tensor) -> tf.Tensor:
+    """float32 [B, C, L, G] in the places of ``history`` int32 [B, L] of parts by play, [B, C, K, G], latest first."""
+    shape = tf.shape(parts)
+    flat = tf.reshape(tf.transpose(parts, [0, 1, 3, 2]), [shape[0], -1, shape[2]])
+    placed = _to_places(flat, latest_order(history), tf.shape(history)[1])
+    return tf.transpose(tf.reshape(placed, [shape[0], shape[1], shape[3], -1]), [0, 1, 3, 2])
