@@ -1,0 +1,196 @@
+"""Why a track was recommended, for machines: reasons with contributions that sum to the score.
+
+Contributions come from the model (Shapley values of trees, integrated gradients or exact linear shares of a network),
+never from a guess afterwards. :mod:`models.recommend.sentences` says the most telling reason in words,
+:mod:`models.recommend.fidelity` tests that taking it away lowers the score.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+
+PLAY, CONTEXT, BASE, OTHER = "play", "context", "base", "other"
+NAMEABLE = 0.1
+"""Share of all that raised a score from which on a play or a field is named, whatever else raised it more."""
+TrackInfo = Mapping[str, Mapping[str, Any]]
+"""Track id -> {"title", "artist", "artist_id", "album", "album_id", "genre"}; every part may be missing."""
+
+
+@dataclass(frozen=True)
+class Reason:
+    """One reason's part of a score.
+
+    kind: "play", "context" or what else it speaks of (``models.recommend.two_stage.features.GROUPS``); key: the id of
+    the played track, the field of the context, or the kind again; ways: of a play, what it speaks of -> its part;
+    times: how often the track was played; same: what it has in common with the recommended track ("track", "artist",
+    "album", "genre").
+    """
+
+    kind: str
+    key: str
+    contribution: float
+    ways: Mapping[str, float] = field(default_factory=dict)
+    times: int = 0
+    same: tuple[str, ...] = ()
+
+    @property
+    def way(self) -> str:
+        """What a play speaks of most; the kind for all else."""
+        return max(self.ways, key=lambda way: self.ways[way], default=self.kind)
+
+
+@dataclass(frozen=True)
+class Cause:
+    """What can be named: of kind ``play``, ``plays_of_artist`` or ``plays_of_album`` the plays of the tracks ``keys``,
+    of kind ``context`` the field, of every other kind a group (which cannot be taken away)."""
+
+    kind: str
+    keys: tuple[str, ...]
+    contribution: float
+
+
+@dataclass(frozen=True)
+class Explanation:
+    """The score of ``track_id`` = base + the reasons' contributions, largest first. base: what the model gives before
+    it knows anything of the listener and the track."""
+
+    track_id: str
+    score: float
+    base: float
+    reasons: tuple[Reason, ...]
+
+    @classmethod
+    def of(
+        cls,
+        track_id: str,
+        history: Sequence[str],
+        plays: np.ndarray,
+        rest: np.ndarray,
+        groups: Sequence[str],
+        info: TrackInfo | None = None,
+    ) -> Explanation:
+        """From the parts of the plays (float [L, G], beside ``history``) and what no play is named for (float [G]).
+
+        Plays of one track count together; the score is the sum. Raises ValueError where lengths differ or a part is not
+        finite.
+        """
+        plays, rest = np.asarray(plays, np.float64), np.asarray(rest, np.float64)
+        if plays.shape != (len(history), len(groups)) or rest.shape != (len(groups),):
+            raise ValueError(
+                f"explanation of {track_id}: parts {plays.shape} and {rest.shape} for {len(history)} plays and "
+                f"{len(groups)} groups"
+            )
+        if not (np.isfinite(plays).all() and np.isfinite(rest).all()):
+            raise ValueError(f"explanation of {track_id}: a part is not finite; is the track one that was ranked?")
+        reasons = [*_of_plays(track_id, history, plays, groups, info or {})]
+        known = dict(zip(groups, rest.tolist(), strict=True))
+        base = known.pop(BASE, 0.0)
+        for group, value in known.items():
+            kind, _, name = group.partition(".")
+            if value:
+                reasons.append(Reason(kind, name or kind, value))
+        reasons.sort(key=lambda reason: -reason.contribution)
+        return cls(track_id, base + sum(reason.contribution for reason in reasons), base, tuple(reasons))
+
+    @classmethod
+    def linear(
+        cls, track_id: str, history: Sequence[str], contributions: np.ndarray, info: TrackInfo | None = None
+    ) -> Explanation:
+        """From float [L + 1], the share of each play and of all else: what the signature ``explain`` of every model
+        gives."""
+        contributions = np.asarray(contributions, np.float64)
+        return cls.of(track_id, history, contributions[:-1, None], contributions[-1:], (OTHER,), info)
+
+    def of_kind(self, kind: str) -> tuple[Reason, ...]:
+        return tuple(reason for reason in self.reasons if reason.kind == kind)
+
+    def share(self, contribution: float) -> float:
+        """Of all that raised the score, 0 to 1."""
+        raised = sum(reason.contribution for reason in self.reasons if reason.contribution > 0)
+        return contribution / raised if raised > 0 else 0.0
+
+    def cause(self, info: TrackInfo | None = None) -> Cause | None:
+        """The reason to name, None where nothing raised the score.
+
+        That is the largest play or field of the context, if it makes at least ``NAMEABLE`` of what raised the score,
+        and the largest reason otherwise. Where several played tracks of the candidate's artist (or album) raised it and
+        none of them by more than half of their sum, they are one cause: "you listen to the artist" is truer then than
+        any single play.
+        """
+        raised = [Cause(r.kind, (r.key,), r.contribution) for r in self.reasons if r.contribution > 0]
+        together = (self._together(attribute, info or {}) for attribute in ("artist", "album"))
+        raised += [cause for cause in together if cause is not None]
+        named = [c for c in raised if removable(c) and self.share(c.contribution) >= NAMEABLE]
+        return max(named or raised, key=lambda cause: cause.contribution, default=None)
+
+    def _together(self, attribute: str, info: TrackInfo) -> Cause | None:
+        own = attribute_key(self.track_id, attribute, info)
+        plays = [
+            reason
+            for reason in self.of_kind(PLAY)
+            if reason.contribution > 0 and reason.key != self.track_id
+            and own is not None and attribute_key(reason.key, attribute, info) == own
+        ]  # fmt: skip
+        total = sum(reason.contribution for reason in plays)
+        if len(plays) < 2 or max(reason.contribution for reason in plays) > total / 2:
+            return None
+        return Cause(f"plays_of_{attribute}", tuple(reason.key for reason in plays), total)
+
+    def record(self) -> dict[str, Any]:
+        """As JSON carries it."""
+        reasons = [
+            {"kind": r.kind, "key": r.key, "contribution": r.contribution}
+            | ({"ways": dict(r.ways), "times": r.times, "same": list(r.same)} if r.kind == PLAY else {})
+            for r in self.reasons
+        ]
+        return {"track_id": self.track_id, "score": self.score, "base": self.base, "reasons": reasons}
+
+
+def removable(cause: Cause) -> bool:
+    """Whether a request can be asked again without it."""
+    return cause.kind in (PLAY, CONTEXT) or cause.kind.startswith("plays_of_")
+
+
+def explanations(
+    tracks: Sequence[str],
+    history: Sequence[str],
+    plays: np.ndarray,
+    rest: np.ndarray,
+    groups: Sequence[str],
+    info: TrackInfo | None = None,
+) -> list[Explanation]:
+    """One request's answer: plays [C, L, G] and rest [C, G] of the C ``tracks``, as of the signature ``reasons``."""
+    return [
+        Explanation.of(track, history, of_plays, of_rest, groups, info)
+        for track, of_plays, of_rest in zip(tracks, plays, rest, strict=True)
+    ]
+
+
+def attribute_key(track_id: str, attribute: str, info: TrackInfo) -> str | None:
+    """What identifies a track's artist, album or genre; None where unknown."""
+    known = info.get(track_id, {})
+    return known.get(f"{attribute}_id") or known.get(attribute) or None
+
+
+def _of_plays(track_id: str, history: Sequence[str], plays: np.ndarray, groups: Sequence[str], info: TrackInfo):
+    times = Counter(played for played in history if played)
+    parts: dict[str, np.ndarray] = {}
+    for played, values in zip(history, plays, strict=True):
+        if played or values.any():
+            parts[played] = parts[played] + values if played in parts else values
+    for played, values in parts.items():
+        if values.any():
+            ways = {group: float(value) for group, value in zip(groups, values, strict=True) if value}
+            yield Reason(PLAY, played, float(values.sum()), ways, times[played], _same(track_id, played, info))
+
+
+def _same(track_id: str, played: str, info: TrackInfo) -> tuple[str, ...]:
+    if played == track_id:
+        return ("track",)
+    keys = {a: (attribute_key(track_id, a, info), attribute_key(played, a, info)) for a in ("artist", "album", "genre")}
+    return tuple(attribute for attribute, (ours, theirs) in keys.items() if ours is not None and ours == theirs)
