@@ -1,8 +1,8 @@
 """A trained recommender as a TensorFlow SavedModel that takes and returns raw track ids.
 
-Signatures ``recommend`` (also the default), ``score`` and, where the model can share out its scores, ``explain``; see
-:class:`RecommenderModule`. A version is written to a sibling and renamed, so that a model server polling the folder
-never sees half of one.
+Signatures ``recommend`` (also the default), ``score`` and, where the model can share out its scores, ``explain``, and
+``reasons`` of a two-stage recommender; see :class:`RecommenderModule`. A version is written to a sibling and renamed,
+so that a model server polling the folder never sees half of one.
 """
 
 from __future__ import annotations
@@ -17,6 +17,8 @@ import tensorflow as tf
 from models.context import Categories
 from models.context.served import MomentCodes
 from models.recommend.base import UNRANKED, CatalogueRecommender, Requests
+from models.recommend.two_stage.reasons import Reasons
+from models.recommend.two_stage.scorer import TwoStageScorer
 from models.vocabulary import tie_order
 
 STRINGS = tf.TensorSpec([None, None], tf.string)
@@ -50,6 +52,9 @@ class RecommenderModule(tf.Module):
         self.served = {"serving_default": self.recommend, "recommend": self.recommend, "score": self.score}
         if hasattr(self.scorer, "contributions"):
             self.served["explain"] = _signature(self._explain, {**signatures, "candidates": STRINGS})
+        if isinstance(self.scorer, TwoStageScorer):
+            self.parts = Reasons(self.scorer)
+            self.served["reasons"] = _signature(self._reasons, {**signatures, "candidates": STRINGS})
 
     def _recommend(self, history, context, exclude, k):
         """track_ids string [B, k], scores float32 [B, k], best first; "" and -1e9 where the catalogue has no more."""
@@ -74,6 +79,13 @@ class RecommenderModule(tf.Module):
         """
         asked = self._asked(history, context, exclude)
         return {"contributions": self.scorer.contributions(*asked, self._tracks(candidates))}
+
+    def _reasons(self, history, context, exclude, candidates):
+        """plays float32 [B, C, L, G], the part of each play by what it speaks of, rest float32 [B, C, G], that of all
+        else; they sum to the score. groups string [G]: see ``models.recommend.two_stage.features.GROUPS``.
+        """
+        found = self.parts(*self._asked(history, context, exclude), self._tracks(candidates))
+        return {"plays": found.plays, "rest": found.rest, "groups": tf.constant(found.groups)}
 
     def _asked(self, history, context, exclude):
         return self._tracks(history), self._moment(context), self._tracks(exclude)

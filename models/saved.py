@@ -58,6 +58,15 @@ class SavedRecommender:
         answer = self._call("explain", request, candidates=padded([candidates]))
         return answer["contributions"].numpy()[0]
 
+    def reasons(self, request: Requests, candidates: Sequence[str]) -> tuple[np.ndarray, np.ndarray, list[str]]:
+        """For one request plays float32 [C, L, G], rest float32 [C, G] and the names of the G groups; they sum to the
+        scores. Raises ValueError for a model that has shares per play only (:meth:`explain`)."""
+        if "reasons" not in self._loaded.signatures:
+            raise ValueError(f"{self.path}: has no signature reasons; ask explain, which every model has")
+        answer = self._call("reasons", request, candidates=padded([candidates]))
+        groups = [name.decode() for name in answer["groups"].numpy().tolist()]
+        return answer["plays"].numpy()[0], answer["rest"].numpy()[0], groups
+
     def _batches(self, n: int):
         for start in range(0, n, self.batch_size):
             yield slice(start, min(start + self.batch_size, n))

@@ -33,6 +33,7 @@ def ask(
         profile=listener.profile,
         track_info=track_info(settings),
         popular=popular_tracks(settings),
+        times=None if listener.times is None else listener.times[-HISTORY:],
         label=STABLE,
     )
     return listener, answer

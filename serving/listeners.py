@@ -18,20 +18,27 @@ POPULAR = 50
 @dataclass(frozen=True)
 class Listener:
     """history: track ids, oldest first, empty for a new listener; profile: what sign-up told, by
-    ``models.context.PROFILE_FIELDS``."""
+    ``models.context.PROFILE_FIELDS``; times: ms since 1970 of each play, None where the source has no true clock."""
 
     user_key: str
     history: list[str]
     profile: dict[str, object] = field(default_factory=dict)
+    times: list[int] | None = None
 
 
 def find_listener(settings: Settings, user_id: str) -> Listener:
     """The listener by the id of the raw events."""
     key = pseudonymiser(settings.pseudonym_key_bytes())(user_id)
     known = arrow.text("user_key") == key
-    plays = arrow.read(settings, SEQUENCES, ["track_ids"], known).to_pylist()
-    profile = arrow.read(settings, USERS, list(PROFILE_FIELDS), known).to_pylist()
-    return Listener(key, plays[0]["track_ids"] if plays else [], profile[0] if profile else {})
+    plays = arrow.read(settings, SEQUENCES, ["track_ids", "occurred_at", "clock"], known).to_pylist()
+    found = arrow.read(settings, USERS, list(PROFILE_FIELDS), known).to_pylist()
+    profile = found[0] if found else {}
+    if not plays:
+        return Listener(key, [], profile)
+    row, times = plays[0], None
+    if row["clock"] == "event":
+        times = [int(at.timestamp() * 1000) for at in row["occurred_at"]]
+    return Listener(key, row["track_ids"], profile, times)
 
 
 def user_ids(settings: Settings) -> dict[str, str]:

@@ -1,7 +1,8 @@
 """Recommendations for a person: what, how good, and why, in words.
 
-Reasons come from the model itself: the signature `explain` splits a track's score into one share per play of the
-history. Facts (same artist, same genre, popular this week) are looked up, never guessed.
+Reasons come from the model itself: the signature `reasons` splits a track's score by plays and kinds of evidence, or,
+of a model without it, `explain` into one share per play of the history. Facts (same artist, same genre, popular this
+week) are looked up, never guessed.
 """
 
 from __future__ import annotations
@@ -13,9 +14,11 @@ from typing import Any
 import numpy as np
 
 from models.context.wire import words
+from models.recommend.explain import Explanation, explanations
+from models.recommend.sentences import Listening, sentence
 from serving.answers import as_text
 from serving.client import ModelClient
-from serving.errors import ModelNotServed
+from serving.errors import ModelNotServed, ModelServerError, ServerUnreachable
 
 PLAY, PLAYED_BEFORE = "play", "played_before"
 SAME_ARTIST, SAME_GENRE, POPULAR = "same_artist", "same_genre", "popular"
@@ -38,7 +41,8 @@ class Reason:
 
 @dataclass(frozen=True)
 class Recommendation:
-    """One recommended track; title and artist are None where the catalogue has none."""
+    """One recommended track; title and artist are None where the catalogue has none. explanation: the whole score by
+    its reasons, None where the model gives none."""
 
     track_id: str
     title: str | None
@@ -46,6 +50,7 @@ class Recommendation:
     score: float
     reasons: tuple[Reason, ...] = ()
     sentence: str = ""
+    explanation: Explanation | None = None
 
 
 @dataclass(frozen=True)
@@ -77,6 +82,7 @@ def recommend(
     track_info: TrackInfo | None = None,
     *,
     popular: Collection[str] = (),
+    times: Sequence[int] | None = None,
     label: str | None = None,
     timeout: float | None = None,
 ) -> Recommendations:
@@ -89,6 +95,7 @@ def recommend(
         profile: what is known of the listener, by ``PROFILE_FIELDS``.
         track_info: track id -> {"title", "artist", "artist_id", "genre"}; every part may be missing.
         popular: ids of the tracks most played this week.
+        times: ms since 1970 of each play of the history, None where not known.
         label: version label such as "stable"; the server's latest version when None.
 
     Raises a `ModelServerError` when the server cannot answer. Reasons are left out when the answering version was
@@ -109,12 +116,13 @@ def recommend(
         if track_id
     ]
     candidates = [track_id for track_id, _ in tracks]
-    shares = _explain(client, name, answer.version, asked, candidates, timeout)
-    writer = _ReasonWriter(list(history), track_info or {}, frozenset(popular))
+    shares, told = _why(client, name, answer.version, asked, candidates, timeout)
+    listening = Listening(list(history), times, context=context)
+    writer = _ReasonWriter(listening, track_info or {}, frozenset(popular))
     return Recommendations(
         name,
         answer.version,
-        [writer.recommendation(track_id, score, shares[i]) for i, (track_id, score) in enumerate(tracks)],
+        [writer.recommendation(track_id, score, shares[i], told[i]) for i, (track_id, score) in enumerate(tracks)],
     )
 
 
@@ -122,27 +130,47 @@ def _strings(values: list) -> np.ndarray:
     return np.array(values, dtype=object)
 
 
-def _explain(
+Told = tuple[np.ndarray, np.ndarray, list[str]] | None  # plays [L, G], rest [G] and groups of one candidate
+
+
+def _why(
     client: ModelClient, name: str, version: int, asked: dict, candidates: list[str], timeout: float | None
-) -> np.ndarray:
-    """Contributions [C, L+1] by the same version that answered; zeros when it has gone meanwhile."""
-    empty = np.zeros((len(candidates), asked["history"].shape[1] + 1), np.float32)
+) -> tuple[np.ndarray, list[Told]]:
+    """Contributions [C, L+1] by the same version that answered, and its reasons, None of a model without them; zeros
+    and None when the version has gone meanwhile."""
+    shares, nothing = np.zeros((len(candidates), asked["history"].shape[1] + 1), np.float32), [None] * len(candidates)
     if not candidates:
-        return empty
+        return shares, nothing
     inputs = {**asked, "candidates": _strings([candidates])}
+    try:
+        answer = client.predict(name, inputs, "reasons", version=version, timeout=timeout)
+    except (ModelNotServed, ServerUnreachable):
+        return shares, nothing
+    except ModelServerError:  # it has no such signature
+        return _explain(client, name, version, inputs, shares, timeout), nothing
+    plays, rest = answer["plays"][0], answer["rest"][0]
+    groups = as_text(answer["groups"]).tolist()
+    shares = np.concatenate([plays.sum(2), rest.sum(1, keepdims=True)], 1)
+    return shares, [(plays[c], rest[c], groups) for c in range(len(candidates))]
+
+
+def _explain(
+    client: ModelClient, name: str, version: int, inputs: dict, otherwise: np.ndarray, timeout: float | None
+) -> np.ndarray:
     try:
         return client.predict(name, inputs, "explain", version=version, timeout=timeout)["contributions"][0]
     except ModelNotServed:
-        return empty
+        return otherwise
 
 
 class _ReasonWriter:
     """Turns shares and catalogue entries into reasons and a sentence, for one person's history."""
 
-    def __init__(self, history: list[str], track_info: TrackInfo, popular: frozenset[str]):
-        self._history, self._info, self._popular = history, track_info, popular
+    def __init__(self, listening: Listening, track_info: TrackInfo, popular: frozenset[str]):
+        self._history, self._info, self._popular = list(listening.history), track_info, popular
+        self._listening = listening
 
-    def recommendation(self, track_id: str, score: float, contributions: np.ndarray) -> Recommendation:
+    def recommendation(self, track_id: str, score: float, contributions: np.ndarray, told: Told) -> Recommendation:
         shares = self._shares(contributions)
         again = shares.pop(track_id, 0.0)
         plays = [
@@ -153,14 +181,26 @@ class _ReasonWriter:
             plays = [Reason(PLAYED_BEFORE, "you played it before", track_id, again)]
         facts = self._facts(track_id)
         info = self._info.get(track_id, {})
+        explanation = self._explanation(track_id, told)
+        words = (
+            self._sentence(plays, facts) if explanation is None else sentence(explanation, self._info, self._listening)
+        )
         return Recommendation(
             track_id,
             info.get("title") or None,
             info.get("artist") or None,
             score,
             (*plays, *facts),
-            self._sentence(plays, facts),
+            words,
+            explanation,
         )
+
+    def _explanation(self, track_id: str, told: Told) -> Explanation | None:
+        if told is None:
+            return None
+        plays, rest, groups = told
+        plays = plays[None, : len(self._history)]
+        return explanations([track_id], self._history, plays, rest[None], groups, self._info)[0]
 
     def _shares(self, contributions: np.ndarray) -> dict[str, float]:
         """Played track -> its part (0 to 1) of all that raised the score; repeated plays count together."""

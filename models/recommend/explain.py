@@ -8,7 +8,7 @@ never from a guess afterwards. :mod:`models.recommend.sentences` says the most t
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -114,8 +114,8 @@ class Explanation:
         raised = sum(reason.contribution for reason in self.reasons if reason.contribution > 0)
         return contribution / raised if raised > 0 else 0.0
 
-    def cause(self, info: TrackInfo | None = None) -> Cause | None:
-        """The reason to name, None where nothing raised the score.
+    def cause(self, info: TrackInfo | None = None, kinds: Collection[str] | None = None) -> Cause | None:
+        """The reason to name, None where nothing (of the ``kinds``, if given) raised the score.
 
         That is the largest play or field of the context, if it makes at least ``NAMEABLE`` of what raised the score,
         and the largest reason otherwise. Where several played tracks of the candidate's artist (or album) raised it and
@@ -125,6 +125,8 @@ class Explanation:
         raised = [Cause(r.kind, (r.key,), r.contribution) for r in self.reasons if r.contribution > 0]
         together = (self._together(attribute, info or {}) for attribute in ("artist", "album"))
         raised += [cause for cause in together if cause is not None]
+        if kinds is not None:
+            return max((c for c in raised if c.kind in kinds), key=lambda cause: cause.contribution, default=None)
         named = [c for c in raised if removable(c) and self.share(c.contribution) >= NAMEABLE]
         return max(named or raised, key=lambda cause: cause.contribution, default=None)
 

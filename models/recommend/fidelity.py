@@ -8,7 +8,7 @@ again. The control takes away as many other played tracks (or another known fiel
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, replace
 from typing import Protocol
 
@@ -36,8 +36,8 @@ class Explainable(Protocol):
 class Fidelity:
     """asked: requests; tested: those whose cause could be taken away and had a control; listeners: who asked them.
     share: where the score fell; drop: by how much; control_share, control_drop: the same for the random control;
-    difference: drop - control drop, paired; gap: largest |sum of the contributions - score|. kinds: of the causes that
-    were tested. Intervals: bootstrap over listeners, 95 %."""
+    difference: drop - control drop, paired; gap: largest |sum of the contributions - score|. causes: kinds of what was
+    taken away, fields of the context by name. Intervals: bootstrap over listeners, 95 %."""
 
     asked: int
     tested: int
@@ -48,7 +48,7 @@ class Fidelity:
     control_drop: Interval
     difference: Difference
     gap: float
-    kinds: Mapping[str, int]
+    causes: Counter[str]
 
     def row(self) -> list[str]:
         """Cells of a table, see ``HEADER``."""
@@ -76,7 +76,8 @@ def fidelity(
 
     listeners: who asks; the requests of one count as one, by their mean (all differ by default). against: further
     tracks of each request; given, what counts is the score over their mean score. A ranker of lists fixes scores up to
-    a constant a request only, and what is taken away may lower all of them. kinds: of causes that are tested.
+    a constant a request only, and what is taken away may lower all of them. kinds: of causes, the largest of which is
+    tested.
     Raises ValueError where no request can be tested.
     """
     if len(tracks) != len(requests):
@@ -84,9 +85,8 @@ def fidelity(
     rng, kept, changes = np.random.default_rng(seed), [], []
     explained = model.explain(requests, [[track] for track in tracks])
     for row, found in enumerate(explained):
-        cause = found[0].cause(info)
-        named = cause is not None and cause.kind in kinds
-        control = _control(cause, requests, row, tracks[row], rng) if named else None
+        cause = found[0].cause(info, kinds)
+        control = None if cause is None else _control(cause, requests, row, tracks[row], rng)
         if control is not None:
             kept.append(row)
             changes.append((cause, control))
@@ -99,7 +99,7 @@ def fidelity(
     drops = _drops(model, requests, kept, changes, asked)
     tested, gap = len(drops), _gap(model, requests, tracks, explained)
     if listeners is not None:
-        drops = _by_listener(drops, [listeners[row] for row in kept])
+        drops = by_listener(drops, [listeners[row] for row in kept])
     drop, control_drop, fell, control_fell = drops.T
     return Fidelity(
         len(requests),
@@ -111,7 +111,7 @@ def fidelity(
         mean_interval(control_drop, resamples),
         paired_interval(control_drop, drop, resamples),
         gap,
-        Counter(cause.kind for cause, _ in changes),
+        Counter(cause.keys[0] if cause.kind == CONTEXT else cause.kind for cause, _ in changes),
     )
 
 
@@ -127,11 +127,11 @@ def _drops(model: Explainable, requests: Requests, rows: list[int], changes, tra
         scores = model.scores_of(asked, tracks)
         return np.array([s[0] - (s[1:].mean() if len(s) > 1 else 0.0) for s in scores], np.float64)
 
-    whole = measure(_joined([_row(requests, row) for row in rows]))
+    whole = measure(joined([_row(requests, row) for row in rows]))
     out = []
     for which in range(2):
         less = [without(_row(requests, row), change[which]) for row, change in zip(rows, changes, strict=True)]
-        out.append(whole - measure(_joined(less)))
+        out.append(whole - measure(joined(less)))
     return np.stack([*out, *(drop > 0 for drop in out)], 1).astype(np.float64)
 
 
@@ -182,7 +182,7 @@ def _row(requests: Requests, row: int) -> Requests:
     return requests[row : row + 1]
 
 
-def _joined(rows: Sequence[Requests]) -> Requests:
+def joined(rows: Sequence[Requests]) -> Requests:
     """Single requests with the same things known as one batch."""
 
     def column(name: str):
@@ -195,7 +195,8 @@ def _joined(rows: Sequence[Requests]) -> Requests:
     return Requests(*(column(name) for name in ("histories", "exclude", "times", "skipped", "now")), context, profile)
 
 
-def _by_listener(drops: np.ndarray, listeners: Sequence[str]) -> np.ndarray:
+def by_listener(drops: np.ndarray, listeners: Sequence) -> np.ndarray:
+    """float64 [listeners, n]: means of values [rows, n] by who asked."""
     _, who = np.unique(np.asarray(listeners, dtype=object).astype(str), return_inverse=True)
     count = np.bincount(who)
     return np.stack([np.bincount(who, column) / count for column in drops.T], 1)

@@ -38,6 +38,7 @@ GROUPS = {
     "listener": "It fits how you listen.",
     "sound": "It sounds like what you play.",
     "taste": "It is much like what you play.",
+    "moment": "It fits the moment.",
     "sequence": "It fits the course of your listening.",
     "lists": "It fits what you played in more than one way.",
 }

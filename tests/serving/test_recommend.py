@@ -20,10 +20,12 @@ CATALOGUE = {
 
 
 class FixedModel:
-    """Answers as a model server would: `scores` for recommend, `shares` [C, L+1] for explain."""
+    """Answers as a model server would: `scores` for recommend, `shares` [C, L+1] for explain; for reasons `parts`
+    (plays [C, L, G], rest [C, G], groups), without them there is no such signature."""
 
-    def __init__(self, tracks, shares, version=4, gone=False):
+    def __init__(self, tracks, shares, version=4, gone=False, parts=None):
         self.tracks, self.shares, self.version, self.gone, self.asked = tracks, shares, version, gone, []
+        self.parts = parts
 
     def ask(self, name, inputs, signature, **options):
         self.asked.append((signature, inputs, options))
@@ -35,6 +37,12 @@ class FixedModel:
         self.asked.append((signature, inputs, options))
         if self.gone:
             raise ModelNotServed("server", None, "version 4 has gone")
+        if signature == "reasons":
+            if self.parts is None:
+                raise ModelServerError("server", None, 'Serving signature name: "reasons" not found')
+            plays, rest, groups = self.parts
+            names = np.array([name.encode() for name in groups], object)
+            return {"plays": np.array([plays], np.float32), "rest": np.array([rest], np.float32), "groups": names}
         return {"contributions": np.array([self.shares], np.float32)}
 
 
@@ -90,11 +98,24 @@ def test_the_version_that_answered_explains_and_is_reported():
         model, "m", ["a"], ["b"], 2, {"hour": 9, "device": "phone"}, {"plan": "free"}, CATALOGUE, label="stable"
     )
     assert (answer.version, answer.model, len(answer)) == (4, "m", 2)
-    (first, inputs, options), (second, explained, version) = model.asked
+    (first, inputs, options), _, (second, explained, version) = model.asked
     assert (first, options["label"], second, version["version"]) == ("recommend", "stable", "explain", 4)
     assert inputs["exclude"].tolist() == [["b"]] and inputs["k"] == 2
     assert explained["context"].tolist() == [["hour=9", "device=phone", "plan=free"]]
     assert explained["candidates"].tolist() == [["c", "d"]]
+
+
+def test_a_model_with_reasons_says_what_a_play_speaks_of():
+    parts = [[[0.0, 0.2], [0.9, 0.0]]], [[0.1, 1.0]], ["follows", "base"]
+    model, day = FixedModel(["b"], None, parts=parts), 24 * 3600 * 1000
+    answer = recommend(model, "m", ["c", "a"], track_info=CATALOGUE, times=[0, 30 * day])
+    assert (
+        answer[0].sentence
+        == "Because you played Alpha by Ann this week and Beta by the same artist often comes after it."
+    )
+    assert answer[0].explanation.score == pytest.approx(2.2)
+    assert [(r.kind, r.track_id) for r in answer[0].reasons] == [(PLAY, "a"), (PLAY, "c"), (SAME_ARTIST, None)]
+    assert model.asked[1][0] == "reasons" and model.asked[1][2]["version"] == 4 and len(model.asked) == 2
 
 
 def test_without_an_explanation_there_are_still_facts():

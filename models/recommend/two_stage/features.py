@@ -31,6 +31,7 @@ GROUPS = {
     "genre": "its genre",
     "sound": "how it sounds",
     "taste": "its likeness to plays, as a network sees it",
+    "moment": "the moment as a whole",
     "sequence": "the sequential model's opinion",
     OTHER: "all else",
     BASE: "what any candidate has before anything is known of it",

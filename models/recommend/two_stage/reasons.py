@@ -17,7 +17,7 @@ from models.recommend.two_stage.contextual_attribution import ATTRIBUTES
 from models.recommend.two_stage.features import BASE
 from models.recommend.two_stage.scorer import TwoStageScorer, _to_places, discovers, latest_order, newest_first
 
-POPULARITY, SEQUENCE, TASTE, LISTENER, MOMENT = "popularity", "sequence", "taste", "listener", "context.moment"
+POPULARITY, SEQUENCE, TASTE, LISTENER, MOMENT = "popularity", "sequence", "taste", "listener", "moment"
 OF_FIELD = (*(f"context.{key}" if key in FIELDS else LISTENER for key in KEYS), MOMENT)
 OF_ATTRIBUTE = {"track": POPULARITY} | {name: name for name in ATTRIBUTES[1:]}
 

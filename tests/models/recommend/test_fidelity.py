@@ -51,7 +51,7 @@ def test_true_causes_lower_the_score_and_more_than_others():
     assert (found.asked, found.tested, found.listeners) == (20, 20, 10)
     assert found.share.value == 1 and found.control_share.value < 1
     assert found.difference.lo > 0 and found.gap < 1e-9
-    assert found.kinds == {PLAY: 20}
+    assert found.causes == {PLAY: 20}
     assert len(found.row()) == len(HEADER)
 
 
@@ -63,10 +63,10 @@ def test_false_causes_are_found_out():
 def test_fields_of_the_moment_are_taken_away_too():
     asked = Requests.of([["b", "c"], ["d", "c"]] * 3, hour=[8, 9] * 3, device=["phone"] * 6)
     found = fidelity(Additive(), asked, ["x"] * 6)
-    assert found.kinds == {CONTEXT: 6}
+    assert found.causes == {"hour": 6}
     assert found.drop.value == pytest.approx(0.5) and found.control_drop.value == 0
     only = fidelity(Additive(), Requests.of([["a", "b"]] * 6, hour=[8] * 6, device=["tv"] * 6), ["x"] * 6, kinds=[PLAY])
-    assert only.kinds == {PLAY: 6}
+    assert only.causes == {PLAY: 6}
 
 
 def test_what_all_tracks_lose_is_no_reason_for_one():

@@ -9,6 +9,7 @@ from models.evaluation.metrics import compare, evaluate
 from models.evaluation.split import split
 from models.export import write_saved_model
 from models.recommend.base import Requests
+from models.recommend.explain import explanations
 from models.recommend.popularity import Popularity
 from models.saved import SavedRecommender
 
@@ -68,6 +69,17 @@ def test_the_shares_of_the_plays_and_the_rest_sum_to_the_score(saved, data, new)
     np.testing.assert_allclose(shares.sum(1), scores[0], atol=1e-3)
     np.testing.assert_allclose(saved.score(asked, ids.tolist())[0], scores[0], atol=1e-4)
     assert np.abs(shares[:, :-1]).sum() > 0
+
+
+@pytest.mark.parametrize("new", [False, True])
+def test_the_exported_reasons_are_explanations_of_the_scores(saved, data, new):
+    history = data.histories([5])[0]
+    asked = Requests.of([history], [history] if new else None)
+    ids, scores = saved.recommend(asked, 4)
+    found = explanations(ids[0].tolist(), history, *saved.reasons(asked, ids[0].tolist()))
+    np.testing.assert_allclose([e.score for e in found], scores[0], atol=1e-3)
+    assert {r.key for e in found for r in e.of_kind("play")} <= set(history)
+    assert any(r.contribution > 0 for e in found for r in e.of_kind("play"))
 
 
 def test_plays_that_come_later_change_no_table_counted_before_them(data, two_stage_config):
