@@ -8,7 +8,7 @@ week) are looked up, never guessed.
 from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -19,6 +19,7 @@ from models.recommend.sentences import Listening, sentence
 from serving.answers import as_text
 from serving.client import ModelClient
 from serving.errors import ModelNotServed, ModelServerError, ServerUnreachable
+from serving.slate import Arrangement, arranged
 
 PLAY, PLAYED_BEFORE = "play", "played_before"
 SAME_ARTIST, SAME_GENRE, POPULAR = "same_artist", "same_genre", "popular"
@@ -42,7 +43,8 @@ class Reason:
 @dataclass(frozen=True)
 class Recommendation:
     """One recommended track; title and artist are None where the catalogue has none. explanation: the whole score by
-    its reasons, None where the model gives none."""
+    its reasons, None where the model gives none; propensity: chance to be shown in this place, 1 without exploration.
+    """
 
     track_id: str
     title: str | None
@@ -51,6 +53,7 @@ class Recommendation:
     reasons: tuple[Reason, ...] = ()
     sentence: str = ""
     explanation: Explanation | None = None
+    propensity: float = 1.0
 
 
 @dataclass(frozen=True)
@@ -83,6 +86,7 @@ def recommend(
     *,
     popular: Collection[str] = (),
     times: Sequence[int] | None = None,
+    arrangement: Arrangement | None = None,
     label: str | None = None,
     timeout: float | None = None,
 ) -> Recommendations:
@@ -96,6 +100,7 @@ def recommend(
         track_info: track id -> {"title", "artist", "artist_id", "genre"}; every part may be missing.
         popular: ids of the tracks most played this week.
         times: ms since 1970 of each play of the history, None where not known.
+        arrangement: diversity and exploration of the list; None shows it as the model ranks.
         label: version label such as "stable"; the server's latest version when None.
 
     Raises a `ModelServerError` when the server cannot answer. Reasons are left out when the answering version was
@@ -109,20 +114,25 @@ def recommend(
         "context": _strings([words(moment, listener, 1)[0] or [""]]),
         "exclude": _strings([list(exclude) or [""]]),
     }
-    answer = client.ask(name, {**asked, "k": np.int32(k)}, "recommend", label=label, timeout=timeout)
-    tracks = [
+    how = arrangement or Arrangement()
+    answer = client.ask(name, {**asked, "k": np.int32(how.depth(k))}, "recommend", label=label, timeout=timeout)
+    ranked = [
         (track_id, float(score))
         for track_id, score in zip(as_text(answer.outputs["track_ids"])[0], answer.outputs["scores"][0], strict=True)
         if track_id
     ]
-    candidates = [track_id for track_id, _ in tracks]
+    places = arranged(ranked, k, how, track_info or {})
+    candidates = [place.track_id for place in places]
     shares, told = _why(client, name, answer.version, asked, candidates, timeout)
     listening = Listening(list(history), times, context=context)
     writer = _ReasonWriter(listening, track_info or {}, frozenset(popular))
     return Recommendations(
         name,
         answer.version,
-        [writer.recommendation(track_id, score, shares[i], told[i]) for i, (track_id, score) in enumerate(tracks)],
+        [
+            replace(writer.recommendation(at.track_id, at.score, shares[i], told[i]), propensity=at.propensity)
+            for i, at in enumerate(places)
+        ],
     )
 
 

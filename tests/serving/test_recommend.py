@@ -6,9 +6,11 @@ import numpy as np
 import pytest
 from tiny_model import expected_scores
 
+from models.recommend.diversify import Diversity
 from serving.answers import Prediction
 from serving.errors import ModelNotServed, ModelServerError
 from serving.recommend import PLAY, POPULAR, SAME_ARTIST, SAME_GENRE, recommend
+from serving.slate import Arrangement
 
 CATALOGUE = {
     "a": {"title": "Alpha", "artist": "Ann", "artist_id": "1", "genre": "jazz"},
@@ -116,6 +118,14 @@ def test_a_model_with_reasons_says_what_a_play_speaks_of():
     assert answer[0].explanation.score == pytest.approx(2.2)
     assert [(r.kind, r.track_id) for r in answer[0].reasons] == [(PLAY, "a"), (PLAY, "c"), (SAME_ARTIST, None)]
     assert model.asked[1][0] == "reasons" and model.asked[1][2]["version"] == 4 and len(model.asked) == 2
+
+
+def test_a_list_is_arranged_before_it_is_explained():
+    model = FixedModel(["a", "b", "c", "d"], [[0.0, 0.1]] * 2)
+    how = Arrangement(Diversity("mmr", 0.9, artist_cap=1, pool=4))
+    answer = recommend(model, "m", ["e"], k=2, track_info=CATALOGUE, arrangement=how)
+    assert [item.track_id for item in answer] == ["a", "c"] and answer[0].propensity == 1
+    assert model.asked[0][1]["k"] == 4 and model.asked[-1][1]["candidates"].tolist() == [["a", "c"]]
 
 
 def test_without_an_explanation_there_are_still_facts():
