@@ -26,6 +26,9 @@ def recommend(
         typer.Option(help="More of the moment, field=value: weather=rain, activity=work, …"),
     ] = None,
     repeats: Annotated[bool, typer.Option(help="Tracks heard before may come again.")] = False,
+    reasons: Annotated[
+        bool, typer.Option(help="Every reason with its part of the score, a line of JSON a track.")
+    ] = False,
     lake: LakeOption = None,
 ) -> None:
     """Recommendations for one user with their reasons, from the served version."""
@@ -41,7 +44,10 @@ def recommend(
             f"{len(listener.history):,} plays known of {user}; {where} at {running.address}, "
             f"{settings.model_name} version {answer.version}"
         )
-    print_recommendations(answer)
+    if reasons:
+        print_reasons(answer)
+    else:
+        print_recommendations(answer)
 
 
 def moment_of(said: list[str], **more) -> dict[str, object]:
@@ -65,6 +71,17 @@ def print_recommendations(answer) -> None:
         artist = f" · {item.artist}" if item.artist else ""
         console.print(f"{rank:>3}  [bold]{escape(title)}[/]{escape(artist)}  ({item.score:.3f})")
         console.print(f"     {escape(item.sentence)}")
+
+
+def print_reasons(answer) -> None:
+    """For programs: what is printed is JSON and nothing else, after the first line."""
+    import json
+
+    for item in answer:
+        told = (
+            {"track_id": item.track_id, "score": item.score} if item.explanation is None else item.explanation.record()
+        )
+        typer.echo(json.dumps(told | {"sentence": item.sentence}, ensure_ascii=False))
 
 
 def predictions(
