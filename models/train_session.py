@@ -75,10 +75,11 @@ def train_session(
             progress({"model": SessionModel.name, **values})
 
     started = time.monotonic()
-    evaluation = evaluate(SessionModel(config).fit(train, told), hold_out)
+    learned = SessionModel(config).fit(train, told)
+    evaluation = evaluate(learned, hold_out)
     seconds = time.monotonic() - started
     gain = compare(evaluate(Popularity().fit(train), hold_out), evaluation, METRIC)
-    model = SessionModel(config).fit(data, progress)
+    model = learned.refit(data, progress)
     with (
         mlflow.start_run(experiment_id=experiment_id, run_name=SessionModel.name) as run,
         tempfile.TemporaryDirectory(prefix="soundlake-session-") as folder,

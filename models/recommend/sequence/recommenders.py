@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import time
 from collections.abc import Sequence
+from dataclasses import replace
 
 import numpy as np
 
@@ -13,6 +14,9 @@ from models.recommend.base import CatalogueRecommender, Progress, Queries
 from models.recommend.sequence.config import GRU4RecConfig, SequenceConfig, TransformerConfig
 from models.recommend.sequence.long_term import LongTerm
 from models.recommend.sequence.windows import Plays, Windows, plays_of
+
+REFIT_RATE = 0.3
+"""Learning rate of the pass over new data, as a share of that of a first fit."""
 
 
 class SequenceRecommender(CatalogueRecommender):
@@ -34,6 +38,19 @@ class SequenceRecommender(CatalogueRecommender):
             )
 
     def fit(self, data: ListeningData, progress: Progress | None = None) -> SequenceRecommender:
+        return self._fit(data, self.config, None, progress)
+
+    def refit(self, data: ListeningData, progress: Progress | None = None) -> SequenceRecommender:
+        """A model of the same catalogue's other plays, from what this one has learned: one pass over them at a lower
+        rate. Of another catalogue, or where one of both has no clock, it is fit from nothing."""
+        other = type(self)(self.config)
+        same_clock = self._learned[1].clock == (self.config.clock and data.times is not None)
+        if not same_clock or not np.array_equal(data.catalogue.ids, self.catalogue.ids):
+            return other.fit(data, progress)
+        once = replace(self.config, epochs=1, learning_rate=REFIT_RATE * self.config.learning_rate)
+        return other._fit(data, once, self, progress)
+
+    def _fit(self, data, config: SequenceConfig, start: SequenceRecommender | None, progress) -> SequenceRecommender:
         import tensorflow as tf
 
         from models.recommend.examples import NegativeSampler
@@ -41,7 +58,6 @@ class SequenceRecommender(CatalogueRecommender):
         from models.recommend.sequence.network import Network
         from models.recommend.towers import ItemTower
 
-        config = self.config
         self._learn(data)
         tf.random.set_seed(config.seed)
         rng = np.random.default_rng(config.seed)
@@ -50,6 +66,10 @@ class SequenceRecommender(CatalogueRecommender):
         if config.loss == "gbce":  # its scores are log-odds of each track on its own: start at the rate of plays
             items.bias.assign(np.log((data.plays + 1.0) / (data.n_plays + data.n_tracks)).astype(np.float32))
         network = Network(config, clock=config.clock and data.times is not None)
+        if start is not None:
+            for mine, learned in zip((items, network), start._learned, strict=True):
+                for variable, value in zip(mine.variables, learned.variables, strict=True):
+                    variable.assign(value)
         negatives = NegativeSampler(data.plays, config.negatives, config.negative_power)
         held_out = FollowerTables.count(data, config, held_out=True) if config.successors else None
         attributes = (data.catalogue.artist, data.catalogue.album)
@@ -62,6 +82,7 @@ class SequenceRecommender(CatalogueRecommender):
             if progress is not None:
                 progress(report | {"seconds": time.monotonic() - started})
         del trainer, held_out
+        self._learned = items, network
         self._freeze(data, items, network)
         return self
 

@@ -81,8 +81,8 @@ class Groundwork:
             yield Part(found, ContextFeatures.count(counted, fields=fields))
 
 
-def prepared(data: ListeningData, config: TwoStageConfig, told: Callable):
-    """-> first stage, context features and sequential model of all plays."""
+def prepared(data: ListeningData, config: TwoStageConfig, told: Callable, before: SequenceSource | None = None):
+    """-> first stage, context features and sequential model of all plays; ``before``: that of earlier ones."""
     from models.recommend.two_stage.context_features import ContextFeatures, telling_fields
     from models.recommend.two_stage.scorer import FirstStage
     from models.recommend.two_stage.sequence import SequenceSource
@@ -91,7 +91,11 @@ def prepared(data: ListeningData, config: TwoStageConfig, told: Callable):
     sequence = None
     if config.sequence is not None:
         settings = replace(config.sequence, seed=config.seed)
-        sequence = SequenceSource.fit(data, settings, lambda epoch: told(**epoch))
+
+        def learned(epoch):
+            told(**epoch)
+
+        sequence = before.refit(data, learned) if before else SequenceSource.fit(data, settings, learned)
     stage = FirstStage(Tables.count(data, config), config)
     return stage, ContextFeatures.count(data, fields=telling_fields(data)), sequence
 

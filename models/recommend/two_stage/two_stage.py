@@ -63,7 +63,7 @@ class TwoStage(CatalogueRecommender):
         data = data.in_order(np.argsort(tie_order(data.catalogue.ids)))
         other = TwoStage(self.config, self._spark)
         other._learn(data)
-        stage, extra, sequence = prepared(data, self.config, _counting(progress))
+        stage, extra, sequence = prepared(data, self.config, _counting(progress), self.scorer.sequence)
         of_new = {"extra": extra, "mine": self.catalogue, "theirs": data.catalogue}
         other.rankers = {task: ranker.over(**of_new) for task, ranker in self.rankers.items()}
         return other._ready(data, stage, sequence)

@@ -181,6 +181,19 @@ def test_the_same_seed_gives_the_same_model(plain_data):
     np.testing.assert_allclose(one.scorer.rows.numpy(), two.scorer.rows.numpy(), atol=1e-4)
 
 
+def test_a_refit_goes_on_from_what_was_learned(plain_data):
+    model, told = GRU4Rec(GRU4RecConfig(**SMALL | {"epochs": 3, "successors": 8})), []
+    model.fit(plain_data.keep(np.arange(plain_data.n_plays) % 10 > 0), told.append)
+    again: list = []
+    other = model.refit(plain_data, again.append)
+    assert len(again) == 1 and again[0]["loss"] < told[0]["loss"]
+    assert other.config == model.config and other.version != model.version
+    turned = plain_data.in_order(np.arange(plain_data.n_tracks)[::-1])
+    fresh: list = []
+    model.refit(turned, fresh.append)
+    assert len(fresh) == model.config.epochs, "another catalogue is learned from nothing"
+
+
 def test_a_loss_that_is_no_number_names_the_setting(plain_data):
     with np.errstate(all="ignore"), pytest.raises(FloatingPointError, match="GRU4RecConfig.learning_rate"):
         GRU4Rec(GRU4RecConfig(**SMALL | {"learning_rate": float("inf"), "epochs": 3})).fit(plain_data)
