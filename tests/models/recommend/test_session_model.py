@@ -108,7 +108,9 @@ def test_two_averages_stand_side_by_side():
 
 def test_rows_of_training_are_sessions_with_what_closed_sessions_weigh():
     data = listening(*favourites(3, seed=5, pairs=2))
-    config = SessionConfig(**SMALL | {"history": 10, "overlap": 2}, memory_decay=0.5, moment_dropout=0.0)
+    config = SessionConfig(
+        **SMALL | {"history": 10, "overlap": 2}, memory_decay=0.5, slow_memory_decay=0.0, moment_dropout=0.0
+    )
     windows = SessionWindows(data, config)
     assert windows.steps == 1
     [batch] = windows.epoch(np.random.default_rng(0))
