@@ -14,6 +14,7 @@ from models.recommend.cold_start.pool import Pool, fit_theta
 from models.recommend.cold_start.sources import NAMES
 from models.recommend.ease import Ease, EaseConfig
 from models.recommend.popularity import Popularity
+from models.stored import load, store
 
 CONFIG = ColdStartConfig(knots=(0, 1, 3, 10), held_out=0.25, words=0)
 
@@ -108,3 +109,14 @@ def test_each_task_has_weights_of_its_own_and_what_is_excluded_asks_for_the_new(
     played = [fitted.scores(fitted.queries(requests)) for requests in (asking, other)]
     anew = fitted.scores(fitted.queries(asking.for_task("discover")))
     assert np.array_equal(*played) and not np.allclose(played[0], anew)
+
+
+def test_it_is_kept_and_read_again(asked, fitted, tmp_path):
+    requests = asked.slices[3].requests("discover")[:20]
+    kept = load(store(fitted, tmp_path / "model", fitted.name))
+    assert (kept.recommend(requests, 10)[0] == fitted.recommend(requests, 10)[0]).all()
+
+
+def test_weights_of_a_knot_that_too_few_listeners_reach_are_left_out(asked):
+    model = ColdStart(Popularity(), replace(CONFIG, knots=(0, 3, 1000))).fit(asked.train)
+    assert model.pools["next"].knots == model.pools["discover"].knots == (0, 3)
