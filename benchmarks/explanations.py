@@ -39,7 +39,7 @@ def measured(model: CatalogueRecommender, hold_out: HoldOut, n: int) -> dict[str
         whole = hold_out.requests(task)
         asked = joined([whole[row : row + 1] for row in chosen.tolist()])
         ids, _ = model.recommend(asked, DEPTH)
-        first, others = ids[:, 0].tolist(), ids[:, 1:].tolist()
+        first, others = ids[:, 0].tolist(), [[track for track in row[1:] if track] for row in ids.tolist()]
         for name, kinds, against in (
             ("plays", PLAYS, None),
             ("plays, over others", PLAYS, others),

@@ -167,12 +167,11 @@ def _control(cause: Cause, requests: Requests, row: int, track: str, rng: np.ran
         if cause.keys[0] not in known:
             return None
         others = sorted(set(known) - set(cause.keys))
-        if others:
-            return Cause(CONTEXT, (str(rng.choice(others)),), 0.0)
-    elif cause.kind not in PLAYS:
+        return Cause(CONTEXT, (str(rng.choice(others)),), 0.0) if others else None
+    if cause.kind not in PLAYS:
         return None
     others = sorted(set(requests.histories[row]) - set(cause.keys) - {"", track})
-    n = len(cause.keys) if cause.kind in PLAYS else 1
+    n = len(cause.keys)
     if len(others) < n:
         return None
     return Cause(PLAY, tuple(rng.choice(others, n, replace=False).tolist()), 0.0)
