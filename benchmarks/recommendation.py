@@ -55,14 +55,15 @@ def side_by_side(args: argparse.Namespace) -> str:
     from models.evaluation.metrics import evaluate
     from models.evaluation.protocol import protocol_split
     from models.lineup import LineupConfig, entry
+    from models.recommend.two_stage.groundwork import Groundwork
 
     split = protocol_split(read(args.data))
     train, hold_out = (split.train, split.test) if args.split == "test" else (split.fit, split.validation)
     config = LineupConfig().seeded(args.seed)
-    evaluations, speeds = [], []
+    evaluations, speeds, groundwork = [], [], Groundwork(config.two_stage)
     for name in args.models.split(","):
         curve: list[dict] = []
-        model, started = entry(name, config).make(), time.monotonic()
+        model, started = entry(name, config, groundwork=groundwork).make(), time.monotonic()
         model.fit(train, lambda values, c=curve, n=name: (c.append(dict(values)), print(n, values, flush=True)))
         seconds = time.monotonic() - started
         evaluations.append(evaluate(model, hold_out, name))
