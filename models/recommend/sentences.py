@@ -18,6 +18,7 @@ MONTHS = ("January", "February", "March", "April", "May", "June", "July", "Augus
           "December")  # fmt: skip
 ACTIVITIES = {"exercise": "during exercise", "work": "at work", "relax": "to relax", "social": "in company",
               "commute": "on the way"}  # fmt: skip
+DEVICES = {"web": "in the browser", "browser": "in the browser", "car": "in the car", "tv": "on the TV"}
 WEATHERS = {"clear": "under a clear sky", "clouds": "under clouds", "rain": "in the rain", "snow": "in the snow"}
 FIELDS = {"country": "in your country", "network": "on a connection like yours", "temperature": "in such temperatures"}
 WAYS = {
@@ -164,4 +165,4 @@ def when(field: str, value: Any) -> str | None:
         return ACTIVITIES.get(str(value), f"during {value}")
     if field == "weather":
         return WEATHERS.get(str(value), "in such weather")
-    return f"on a {value}" if field == "device" else FIELDS.get(field)
+    return DEVICES.get(str(value), f"on a {value}") if field == "device" else FIELDS.get(field)

@@ -149,6 +149,7 @@ def test_what_is_no_play_has_words_too():
     [
         ("weekday", 5, "on Fridays"), ("month", 12, "in December"), ("activity", "work", "at work"),
         ("activity", "gardening", "during gardening"), ("device", "speaker", "on a speaker"),
+        ("device", "web", "in the browser"),
         ("weather", "rain", "in the rain"), ("country", "SE", "in your country"),
         ("temperature", -1, "in such temperatures"), ("hour", 2, "at night"),
         ("device", "unknown", None), ("weekday", -1, None), ("mood", "blue", None),
