@@ -4,7 +4,8 @@
     python docs/screenshots/take.py --dagster http://127.0.0.1:3000 --mlflow http://127.0.0.1:5000
 
 Needs a lake on which `soundlake run` and the job `maintenance` have finished and a Kafka stream has run for a few
-minutes; `--quality` takes the page of `soundlake quality` too. Pillow is used where it is installed, to make the files
+minutes; `--quality` takes the page of `soundlake quality` too, `--report` that of the latest training
+(<state>/reports/models/report.html). Pillow is used where it is installed, to make the files
 smaller.
 """
 
@@ -12,6 +13,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import urllib.parse
 import urllib.request
 from collections.abc import Callable
 from pathlib import Path
@@ -60,9 +62,15 @@ def latest_training(mlflow: str) -> tuple[str, str]:
         experiment = json.load(answer)["experiment"]["experiment_id"]
     runs = ask(f"{api}/runs/search", {"experiment_ids": [experiment], "max_results": 50}).get("runs", [])
     for run in runs:  # newest first
-        if "mlflow.parentRunId" not in {tag["key"] for tag in run["data"]["tags"]}:
+        if run["info"]["run_name"] == "recommender":
             return experiment, run["info"]["run_id"]
     raise SystemExit(f"experiment {EXPERIMENT} at {mlflow} has no training: do `soundlake run` first")
+
+
+def nested_runs(mlflow: str, experiment: str, parent: str) -> list[str]:
+    """Ids of the models' runs of one training."""
+    wanted = {"experiment_ids": [experiment], "filter": f"tags.mlflow.parentRunId = '{parent}'", "max_results": 50}
+    return [run["info"]["run_id"] for run in ask(f"{mlflow}/api/2.0/mlflow/runs/search", wanted)["runs"]]
 
 
 class Camera:
@@ -158,9 +166,16 @@ def mlflow_pages(camera: Camera, mlflow: str) -> None:
     camera.take("mlflow-runs", runs, "recommender", camera.expand_runs, height=700)
     charts = f"{runs}?compareRunsMode=CHART"
     camera.take("mlflow-charts", charts, "discover_ndcg_at_10", camera.headline_charts, height=1200)
+    nested = urllib.parse.quote(json.dumps(nested_runs(mlflow, experiment, parent)))
+    compare = f"{mlflow}/#/compare-runs?runs={nested}&experiments={urllib.parse.quote(json.dumps([experiment]))}"
+    camera.take("mlflow-compare", compare, "Comparing", height=1200)
     plot = f"{mlflow}/#/experiments/{experiment}/runs/{parent}/artifacts/comparison.png"
     camera.take("mlflow-plot", plot, "comparison.png", height=800)
     camera.take("mlflow-model", f"{mlflow}/#/models/{MODEL}", "champion", height=700)
+
+
+def report_page(camera: Camera, page: Path) -> None:
+    camera.take("report", page.resolve().as_uri(), "Coverage", height=2200)
 
 
 def quality_page(camera: Camera, page: Path) -> None:
@@ -174,6 +189,7 @@ def main() -> None:
     parser.add_argument("--dagster", default="http://127.0.0.1:3000")
     parser.add_argument("--mlflow", default="http://127.0.0.1:5000")
     parser.add_argument("--quality", type=Path, metavar="FILE", help="the page that `soundlake quality` names")
+    parser.add_argument("--report", type=Path, metavar="FILE", help="report.html of the latest training")
     parser.add_argument("--browser", default="/usr/bin/chromium", help="executable of the browser")
     parser.add_argument("--out", type=Path, default=HERE)
     parser.add_argument("--only", nargs="*", default=[], metavar="NAME", help="these pictures only")
@@ -188,6 +204,8 @@ def main() -> None:
         mlflow_pages(camera, options.mlflow.rstrip("/"))
         if options.quality:
             quality_page(camera, options.quality)
+        if options.report:
+            report_page(camera, options.report)
         browser.close()
 
 
