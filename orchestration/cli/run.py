@@ -15,7 +15,7 @@ from orchestration.cli.errors import CommandError
 if TYPE_CHECKING:
     from orchestration.runner import RunReport
 
-DEMO = {"users": 1000, "tracks": 3000, "days": 21}
+DEMO = {"users": 600, "tracks": 2000, "days": 16}
 
 
 def register(app: typer.Typer) -> None:
