@@ -33,7 +33,7 @@ def test_a_version_is_judged_registered_and_becomes_the_champion(trained):
     uri, result, heard = trained
     assert result.promoted and result.gain.value > 0
     assert result.evaluation.metrics[METRIC].value > 0.1
-    assert [h["epoch"] for h in heard] == [1, 2, 3, 4] * 2
+    assert [h["epoch"] for h in heard] == [1, 2, 3, 4, 1], "the refit is one pass"
     assert aliased_version(uri, NAME, CHAMPION) == result.version == 1
     version = mlflow.MlflowClient(uri, uri).get_model_version(NAME, "1")
     assert version.tags["space"] == result.space
