@@ -14,8 +14,8 @@ from models.context.wire import KEYS, MOMENT
 class MomentCodes(tf.Module):
     """string [B, M], "" for nothing, to int32 [B, ``MOMENT``]: codes by ``KEYS``, -1 where nothing is said.
 
-    What training never named, or no field of ours, is ignored. Numbers that fall into bands (a temperature) are put
-    into theirs here.
+    What training never named, or no field of ours, is ignored. Of fields in bands (a temperature) a number is put into
+    its band here; the name of a band is known, too.
     """
 
     def __init__(self, context: Categories, profile: Categories, folder: Path):
@@ -27,7 +27,6 @@ class MomentCodes(tf.Module):
         for at, (key, (categories, name)) in enumerate(zip(KEYS, fields, strict=True)):
             if name in BANDS and not BANDS[name].whole:
                 self._banded.append((at, key, BANDS[name]))
-                continue
             for number, word in enumerate(categories.names[name]):
                 if "\n" not in word and "\r" not in word:  # could not be told from two words in the table
                     lines.append(f"{key}={word}")
@@ -47,7 +46,8 @@ class MomentCodes(tf.Module):
         codes = tf.reduce_max(there * (tf.gather(self._code, row)[..., None] + 1), 1)
         codes = tf.maximum(codes, 0) + UNKNOWN  # (the largest of nothing is far below)
         for at, key, bands in self._banded:
-            codes += (_band(words, key, bands)[:, None] + 1) * tf.one_hot(at, MOMENT, dtype=tf.int32)
+            there = tf.one_hot(at, MOMENT, dtype=tf.int32)
+            codes = tf.maximum(codes, (_band(words, key, bands)[:, None] + 1) * there + UNKNOWN)
         return codes
 
 

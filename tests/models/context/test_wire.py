@@ -50,6 +50,17 @@ def test_what_arrives_is_what_training_would_have_read(codes, rows):
     np.testing.assert_array_equal(served(codes, words(context, profile, n)), expected)
 
 
+def test_a_band_is_known_by_its_name_as_by_its_numbers(codes):
+    for fields, name, value in ((CONTEXT, "temperature", 12.5), (PROFILE, "birth_year", 1987)):
+        code = fields.encode({name: [value]}, 1)
+        band = fields.decode(code)[name]
+        said = [words({name: [v]} if fields is CONTEXT else {}, {name: [v]} if fields is PROFILE else {}, 1)[0]
+                for v in (value, *band)]  # fmt: skip
+        found = served(codes, said)
+        np.testing.assert_array_equal(found[0], found[1])
+        assert found[0][KEYS.index(name)] == code[0, fields.column(name)] >= 0
+
+
 def test_order_gaps_and_what_nobody_knows_change_nothing(codes):
     plain = served(codes, [["hour=8", "device=phone", "home_country=FR"]])
     mixed = ["", "home_country=FR", "hour=8", "", "device=phone"]
