@@ -50,11 +50,12 @@ class RecommenderModule(tf.Module):
         self.recommend = _signature(self._recommend, {**signatures, "k": tf.TensorSpec([], tf.int32)})
         self.score = _signature(self._score, {**signatures, "candidates": STRINGS})
         self.served = {"serving_default": self.recommend, "recommend": self.recommend, "score": self.score}
-        if hasattr(self.scorer, "contributions"):
-            self.served["explain"] = _signature(self._explain, {**signatures, "candidates": STRINGS})
+        explain = self._explain if hasattr(self.scorer, "contributions") else None
         if isinstance(self.scorer, TwoStageScorer):
-            self.parts = Reasons(self.scorer)
-            self.served["reasons"] = _signature(self._reasons, {**signatures, "candidates": STRINGS})
+            self.parts, explain = Reasons(self.scorer), self._explain_by_reasons
+            self.reasons = self.served["reasons"] = _signature(self._reasons, {**signatures, "candidates": STRINGS})
+        if explain is not None:
+            self.served["explain"] = _signature(explain, {**signatures, "candidates": STRINGS})
 
     def _recommend(self, history, context, exclude, k):
         """track_ids string [B, k], scores float32 [B, k], best first; "" and -1e9 where the catalogue has no more."""
@@ -86,6 +87,13 @@ class RecommenderModule(tf.Module):
         """
         found = self.parts(*self._asked(history, context, exclude), self._tracks(candidates))
         return {"plays": found.plays, "rest": found.rest, "groups": tf.constant(found.groups)}
+
+    def _explain_by_reasons(self, history, context, exclude, candidates):
+        """As :meth:`_explain`, by the graph of ``reasons``, which is a large one: once is enough."""
+        found = self.reasons(history=history, context=context, exclude=exclude, candidates=candidates)
+        known = self._tracks(candidates) >= 0
+        rest = tf.where(known, tf.reduce_sum(found["rest"], -1), UNRANKED)
+        return {"contributions": tf.concat([tf.reduce_sum(found["plays"], -1), rest[..., None]], -1)}
 
     def _asked(self, history, context, exclude):
         return self._tracks(history), self._moment(context), self._tracks(exclude)
