@@ -23,7 +23,7 @@ from models.saved import SavedRecommender
 from models.train import TrainConfig, train_and_evaluate
 
 NAME = "soundlake-recommender"
-NAMES = ("popularity", "ease_recent", "transitions", "two_tower", "two_stage", "two_stage_network")
+NAMES = ("popularity", "transitions", "two_tower", "two_stage", "two_stage_network")
 
 
 @pytest.fixture(scope="module")
