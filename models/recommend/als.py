@@ -88,7 +88,8 @@ class Als(HistoryRecommender):
         """In the process's Spark session, which is started if there is none."""
         self._learn(data)
         self._prior = popularity_prior(data)
-        fitted = self._estimator().fit(ratings(data, self.config))
+        rated = ratings(data, self.config)  # starts Spark, which the estimator needs
+        fitted = self._estimator().fit(rated)
         found = fitted.itemFactors.toPandas()
         self.factors = np.zeros((data.n_tracks, self.config.rank), np.float32)
         self.factors[found["id"].to_numpy()] = np.stack(found["features"].to_numpy())
