@@ -86,7 +86,8 @@ def train_session(
     ):
         log_data_versions(data_versions)
         mlflow.log_params({"space": model.version, "hold_out": hold_out.description})
-        log_model_run(experiment_id, evaluation, config.params(), seconds, curve)
+        with log_model_run(experiment_id, evaluation, config.params(), seconds, curve):
+            pass  # nothing more of it
         mlflow.log_metrics(evaluation.flat())
         mlflow.log_artifacts(str(write_session_model(model, Path(folder) / FOLDER)), FOLDER)
         version = _register(name, run.info.run_id, mlflow.get_artifact_uri(FOLDER), model.version, data_versions)

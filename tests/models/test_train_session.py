@@ -35,7 +35,13 @@ def test_a_version_is_judged_registered_and_becomes_the_champion(trained):
     assert result.evaluation.metrics[METRIC].value > 0.1
     assert [h["epoch"] for h in heard] == [1, 2, 3, 4, 1], "the refit is one pass"
     assert aliased_version(uri, NAME, CHAMPION) == result.version == 1
-    version = mlflow.MlflowClient(uri, uri).get_model_version(NAME, "1")
+    client = mlflow.MlflowClient(uri, uri)
+    experiment = client.get_run(result.run_id).info.experiment_id
+    [nested] = client.search_runs([experiment], f"tags.`mlflow.parentRunId` = '{result.run_id}'")
+    assert nested.data.tags["model"] == "session" and nested.data.params["dim"] == "16"
+    assert nested.data.metrics[METRIC] == result.evaluation.metrics[METRIC].value
+    assert len(client.get_metric_history(nested.info.run_id, "epoch_loss")) == CONFIG.epochs
+    version = client.get_model_version(NAME, "1")
     assert version.tags["space"] == result.space
     assert version.tags["data_version.gold.sequences"] == "7"
     assert '"promoted": true' in version.tags["gate.reason"]
