@@ -1,7 +1,6 @@
 """Cross-session memory: the session model, and what it remembers of each listener, updated when sessions end."""
 
 import tempfile
-from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -9,6 +8,7 @@ import dagster as dg
 from pyspark.sql import DataFrame
 
 from assets.describe import OWNERS, asset_arguments, key_of
+from assets.models import given_settings, logged_progress
 from lakehouse import arrow
 from lakehouse.lake import Lake
 from lakehouse.settings import Settings
@@ -36,19 +36,20 @@ SKEW = timedelta(minutes=10)
 def session_model(context: dg.AssetExecutionContext, settings: dg.ResourceParam[Settings]) -> dg.MaterializeResult:
     from models.lake_data import load
     from models.recommend.sequence import SessionConfig
-    from models.train_session import METRIC, registered_name, train_session
+    from models.registry import name_of
+    from models.train_session import METRIC, train_session
 
-    said = {"epochs": settings.train_epochs, "dim": settings.train_dim}
-    config = SessionConfig(seed=settings.seed % 2**31)
-    config = replace(config, **{name: value for name, value in said.items() if value is not None})
+    config = SessionConfig(seed=settings.seed % 2**31, **given_settings(settings))
     data, versions = load(settings)
-
-    def progress(values) -> None:
-        context.log.info(", ".join(f"{k} {v:.4g}" if isinstance(v, float) else f"{k} {v}" for k, v in values.items()))
-
-    name = registered_name(settings.registered_model)
     result = train_session(
-        data, config, settings.tracking_uri, settings.experiment, name, versions, progress, settings.mlflow_artifacts
+        data,
+        config,
+        settings.tracking_uri,
+        settings.experiment,
+        name_of(settings.registered_model, "session"),
+        versions,
+        logged_progress(context),
+        settings.mlflow_artifacts,
     )
     value = result.evaluation.metrics[METRIC]
     verdict = "is the champion" if result.promoted else "ranks worse than popularity and is not used"
@@ -70,9 +71,10 @@ def listener_memory(
     context: dg.AssetExecutionContext, settings: dg.ResourceParam[Settings], lake: dg.ResourceParam[Lake]
 ) -> DataFrame:
     from models.lake_memory import pending
-    from models.train_session import champion_session, registered_name, spaces
+    from models.registry import name_of
+    from models.train_session import champion_session, spaces
 
-    name = registered_name(settings.registered_model)
+    name = name_of(settings.registered_model, "session")
     with tempfile.TemporaryDirectory(prefix="soundlake-session-") as folder:
         saved = champion_session(settings.tracking_uri, name, Path(folder))
     if saved is None:

@@ -2,6 +2,7 @@
 
 import subprocess
 import tempfile
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from pathlib import Path
 
@@ -37,14 +38,27 @@ def tuned_file(settings: Settings) -> Path:
     return settings.state_dir / "tuned.json"
 
 
+def given_settings(settings: Settings) -> dict[str, int]:
+    """What SOUNDLAKE_TRAIN_* say of every neural model; what they leave open is not in it."""
+    said = {"epochs": settings.train_epochs, "dim": settings.train_dim}
+    return {name: value for name, value in said.items() if value is not None}
+
+
+def logged_progress(context: dg.AssetExecutionContext) -> Callable[[Mapping[str, object]], None]:
+    """Writes what a training reports to the run's log, a line each time."""
+
+    def progress(values: Mapping[str, object]) -> None:
+        context.log.info(", ".join(f"{k} {v:.4g}" if isinstance(v, float) else f"{k} {v}" for k, v in values.items()))
+
+    return progress
+
+
 def line_up(settings: Settings):
     """The models to train and their settings, as SOUNDLAKE_TRAIN_* say."""
     from models.lineup import NEURAL, LineupConfig
     from models.tune_line_up import kept
 
-    config = LineupConfig()
-    said = {"epochs": settings.train_epochs, "dim": settings.train_dim}
-    given = {name: value for name, value in said.items() if value is not None}
+    config, given = LineupConfig(), given_settings(settings)
     two_stage = config.two_stage
     if two_stage.sequence is not None:
         two_stage = replace(two_stage, sequence=replace(two_stage.sequence, **given))
@@ -87,10 +101,6 @@ def candidate(
     from models.train import TrainConfig, train_and_evaluate
 
     data, versions = load(settings)
-
-    def progress(values) -> None:
-        context.log.info(", ".join(f"{k} {v:.4g}" if isinstance(v, float) else f"{k} {v}" for k, v in values.items()))
-
     with tempfile.TemporaryDirectory(prefix="soundlake-train-") as folder:
         result = train_and_evaluate(
             data,
@@ -102,7 +112,7 @@ def candidate(
             versions,
             git_revision(),
             settings.seed,
-            progress,
+            logged_progress(context),
             settings.mlflow_artifacts,
             lake.spark,
         )

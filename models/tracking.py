@@ -46,25 +46,23 @@ def connect(tracking_uri: str, experiment: str, artifact_root: str | None = None
     return found.experiment_id
 
 
+def version_tags(data_versions: Mapping[str, int]) -> dict[str, str]:
+    """The Delta versions read, as tags of a run or of a registered version."""
+    return {f"data_version.{name}": str(version) for name, version in data_versions.items()}
+
+
 def log_data_versions(data_versions: Mapping[str, int]) -> None:
     """Record the Delta versions read as tags and as dataset inputs of the active run."""
     import mlflow
     from mlflow.data.delta_dataset_source import DeltaDatasetSource
     from mlflow.data.meta_dataset import MetaDataset
 
+    mlflow.set_tags(version_tags(data_versions))
     for name, version in data_versions.items():
-        mlflow.set_tag(f"data_version.{name}", str(version))
         source = DeltaDatasetSource(
             path=name, delta_table_version=int(version)
         )  # a table name would be looked up in a catalogue service
         mlflow.log_input(MetaDataset(source, name=name, digest=f"v{version}"), context="training")
-
-
-def set_tag(name: str, value: str) -> None:
-    """A tag of the active run."""
-    import mlflow
-
-    mlflow.set_tag(name, value)
 
 
 @contextmanager

@@ -21,7 +21,7 @@ from models.lineup import RIVALS, Entry, LineupConfig, entries
 from models.recommend.base import CatalogueRecommender, Progress
 from models.registry import EVALUATION, SERVING, log_version, name_of
 from models.stored import TooLarge, store
-from models.tracking import connect, log_data_versions, log_files, log_model_run, set_tag
+from models.tracking import connect, log_data_versions, log_files, log_model_run, version_tags
 from models.vocabulary import tie_order
 
 if TYPE_CHECKING:
@@ -120,10 +120,10 @@ def train_and_evaluate(
         log_data_versions(data_versions)
         sizes = {"users": data.n_users, "tracks": data.n_tracks, "plays": data.n_plays}
         mlflow.log_params({"seed": seed, "held_out": config.held_out, **sizes})
-        version_tags = tags | {f"data_version.{k}": str(v) for k, v in data_versions.items()} | {"seed": str(seed)}
+        of_version = tags | version_tags(data_versions) | {"seed": str(seed)}
         example = data.histories([int(np.argmax(np.diff(data.offsets)))])[0][-5:]
         keep = _Keeper(registered_name, out_dir / "models", data, hold_out, data_versions, git_revision, example,
-                       version_tags)  # fmt: skip
+                       of_version)  # fmt: skip
         judged = _side_by_side(experiment_id, train, hold_out, entries(lineup, spark=spark), keep, progress)
         shipped = judged.best_rival()
         mlflow.log_param("shipped", shipped)
@@ -134,7 +134,7 @@ def train_and_evaluate(
         serving = judged.rivals[shipped].refit(data, _staged(progress, SERVING, shipped))
         models = {EVALUATION: judged.stored[shipped], SERVING: store(serving, out_dir / SERVING, registered_name)}
         card = keep.card(registered_name, judged.evaluations, serving.config.params())
-        version = log_version(models, registered_name, example, card, version_tags | {"model": shipped})
+        version = log_version(models, registered_name, example, card, of_version | {"model": shipped})
     return TrainResult(run.info.run_id, registered_name, version, shipped, judged.versions, judged.evaluations,
                        models[EVALUATION], models[SERVING], hold_out, card, judged.seconds, files)  # fmt: skip
 
@@ -172,6 +172,8 @@ def _side_by_side(
     progress: Progress | None,
 ) -> _Judged:
     """Fit, judge and register each model in a nested run."""
+    import mlflow
+
     out = _Judged()
     for entry in lineup:
         curve: list[dict[str, float]] = []
@@ -186,7 +188,7 @@ def _side_by_side(
             try:
                 out.stored[entry.name], out.versions[entry.name] = keep(model, entry, out.evaluations)
             except TooLarge as error:
-                set_tag("not_kept", str(error))
+                mlflow.set_tag("not_kept", str(error))
         log.info("%s: %s %s, fit in %.1f s", entry.name, PRIMARY, evaluation.metrics[PRIMARY], seconds)
         if entry.name in RIVALS:
             out.rivals[entry.name] = model

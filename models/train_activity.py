@@ -14,7 +14,7 @@ from models.context.activity_report import activity_report, listener_means
 from models.data import ListeningData
 from models.evaluation.bootstrap import Interval, paired_interval
 from models.registry import CHALLENGER, CHAMPION, aliased_version
-from models.tracking import connect, log_data_versions
+from models.tracking import connect, log_data_versions, version_tags
 
 HELD_OUT = 0.1
 FOLDER = "activity"
@@ -71,13 +71,12 @@ def train_activity(
         mlflow.log_artifacts(folder, FOLDER)
         info = mlflow.xgboost.log_model(classifier.booster, name="booster", registered_model_name=registered_name)
         version = int(info.registered_model_version)
-        versions = {f"data_version.{name}": str(number) for name, number in data_versions.items()}
         client = mlflow.MlflowClient(tracking_uri, tracking_uri)
         client.set_registered_model_alias(registered_name, CHALLENGER, str(version))
         client.update_model_version(registered_name, str(version), report.markdown())
         difference = _against_champion(tracking_uri, registered_name, classifier, data, later)
         promoted, reason = _verdict(difference)
-        for key, value in (tags | versions | {"gate.reason": reason, "seed": str(seed)}).items():
+        for key, value in (tags | version_tags(data_versions) | {"gate.reason": reason, "seed": str(seed)}).items():
             client.set_model_version_tag(registered_name, str(version), key, value)
         if promoted:
             client.set_registered_model_alias(registered_name, CHAMPION, str(version))

@@ -21,7 +21,7 @@ from models.evaluation.split import split
 from models.recommend.base import Progress
 from models.recommend.sequence.config import SessionConfig
 from models.registry import CHAMPION, aliased_version
-from models.tracking import connect, log_data_versions, log_model_run
+from models.tracking import connect, log_data_versions, log_model_run, version_tags
 
 log = logging.getLogger(__name__)
 
@@ -41,11 +41,6 @@ class SessionResult:
     gain: Difference
     promoted: bool
     fit_seconds: float
-
-
-def registered_name(registered_model: str) -> str:
-    """Of the session model beside the recommender ``registered_model``."""
-    return f"{registered_model}-session"
 
 
 def train_session(
@@ -110,7 +105,7 @@ def _register(name: str, run_id: str, source: str, space: str, data_versions: Ma
     except MlflowException as error:
         if error.error_code != "RESOURCE_ALREADY_EXISTS":
             raise
-    tags = {"space": space} | {f"data_version.{table}": str(v) for table, v in data_versions.items()}
+    tags = {"space": space} | version_tags(data_versions)
     return int(client.create_model_version(name, source, run_id, tags=tags).version)
 
 

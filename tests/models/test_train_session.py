@@ -13,10 +13,10 @@ from models.recommend.sequence.long_term import LongTerm
 from models.recommend.sequence.memory_table import updated
 from models.recommend.sequence.session_export import SavedSession, write_session_model
 from models.recommend.sequence.session_model import SessionModel
-from models.registry import CHAMPION, aliased_version
-from models.train_session import METRIC, champion_session, fetch_session, registered_name, spaces, train_session
+from models.registry import CHAMPION, aliased_version, name_of
+from models.train_session import METRIC, champion_session, fetch_session, spaces, train_session
 
-NAME = registered_name("soundlake-recommender")
+NAME = name_of("soundlake-recommender", "session")
 CONFIG = SessionConfig(dim=16, history=60, overlap=5, epochs=4, successors=8, batch_size=8, learning_rate=0.01)
 
 
