@@ -6,8 +6,7 @@ from collections.abc import Callable
 
 import tensorflow as tf
 
-from models.recommend.base import UNRANKED
-from models.recommend.two_stage.scorer import newest_first
+from models.recommend.served import newest_first, of_candidates, without
 
 
 class Ranked(tf.Module):
@@ -22,15 +21,10 @@ class Ranked(tf.Module):
 
     def ranked(self, history: tf.Tensor, moment: tf.Tensor, exclude: tf.Tensor) -> tf.Tensor:
         """float32 [B, I], ``UNRANKED`` for the excluded tracks."""
-        scores = self.score(newest_first(history, self.history))
-        row = tf.broadcast_to(tf.range(tf.shape(exclude)[0])[:, None], tf.shape(exclude))
-        cells = tf.boolean_mask(tf.stack([row, exclude], -1), exclude >= 0)
-        return tf.tensor_scatter_nd_update(scores, cells, tf.fill([tf.shape(cells)[0]], UNRANKED))
+        return without(self.score(newest_first(history, self.history)), exclude)
 
     def candidate_scores(
         self, history: tf.Tensor, moment: tf.Tensor, exclude: tf.Tensor, candidates: tf.Tensor
     ) -> tf.Tensor:
         """float32 [B, C], ``UNRANKED`` for -1."""
-        scores = self.score(newest_first(history, self.history))
-        found = tf.gather(scores, tf.maximum(candidates, 0), batch_dims=1)
-        return tf.where(candidates >= 0, found, UNRANKED)
+        return of_candidates(self.score(newest_first(history, self.history)), candidates)

@@ -20,6 +20,7 @@ from models.data import UNKNOWN, Catalogue
 from models.recommend.acoustic import acoustic_inputs
 from models.recommend.config import TwoTowerConfig
 from models.recommend.memory import TransitionMemory
+from models.recommend.served import of_candidates, without
 
 MASKED = -1e9
 ROLES = ("history", "candidate")
@@ -195,17 +196,13 @@ class Scorer(tf.Module):
 
     def ranked(self, history: tf.Tensor, moment: tf.Tensor, exclude: tf.Tensor) -> tf.Tensor:
         """Scores float32 [B, I]; ``MASKED`` for the tracks of ``exclude`` (int32 [B, M], -1 for none)."""
-        scores = self.logits(history, moment)
-        row = tf.broadcast_to(tf.range(tf.shape(exclude)[0])[:, None], tf.shape(exclude))
-        cells = tf.boolean_mask(tf.stack([row, exclude], -1), exclude >= 0)
-        return tf.tensor_scatter_nd_update(scores, cells, tf.fill([tf.shape(cells)[0]], tf.constant(MASKED)))
+        return without(self.logits(history, moment), exclude)
 
     def candidate_scores(
         self, history: tf.Tensor, moment: tf.Tensor, exclude: tf.Tensor, candidates: tf.Tensor
     ) -> tf.Tensor:
         """float32 [B, C] for candidates int32 [B, C]; ``MASKED`` for -1 (unknown)."""
-        found = tf.gather(self.logits(history, moment), tf.maximum(candidates, 0), batch_dims=1)
-        return tf.where(candidates >= 0, found, MASKED)
+        return of_candidates(self.logits(history, moment), candidates)
 
     def contributions(
         self, history: tf.Tensor, moment: tf.Tensor, exclude: tf.Tensor, candidates: tf.Tensor

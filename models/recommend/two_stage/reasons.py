@@ -13,9 +13,10 @@ import tensorflow as tf
 
 from models.context import FIELDS
 from models.context.wire import KEYS
+from models.recommend.served import in_places, newest_first
 from models.recommend.two_stage.contextual_attribution import ATTRIBUTES
 from models.recommend.two_stage.features import BASE
-from models.recommend.two_stage.scorer import TwoStageScorer, _to_places, discovers, latest_order, newest_first
+from models.recommend.two_stage.scorer import TwoStageScorer, discovers
 
 POPULARITY, SEQUENCE, TASTE, LISTENER, MOMENT = "popularity", "sequence", "taste", "listener", "moment"
 OF_FIELD = (*(f"context.{key}" if key in FIELDS else LISTENER for key in KEYS), MOMENT)
@@ -57,32 +58,30 @@ class Reasons(tf.Module):
             rest[group] += value
         for group, value in zip(OF_ATTRIBUTE.values(), tf.unstack(made.attributes, axis=-1), strict=True):
             rest[group] += value
-        popularity, opinion = self._beside(plays, exclude, candidates)
+        popularity, opinion, blind = self._beside(plays, exclude, candidates)
         rest[POPULARITY] += popularity
-        rest[SEQUENCE] += opinion
-        rest[BASE] += made.rest - popularity - opinion
+        rest[SEQUENCE] += opinion - blind
+        rest[BASE] += made.rest + blind
         nothing = tf.zeros(tf.concat([tf.shape(candidates), tf.shape(plays)[1:]], 0))
         known = tf.cast(candidates >= 0, tf.float32)[:, :, None]
         stacked = tf.stack([of_plays.get(group, nothing) for group in self.groups], -1) * known[..., None]
         left = tf.stack([rest[group] for group in self.groups], -1) * known
         return ByPlayAndGroup(self.groups, oldest_first(stacked, history), left)
 
-    def _beside(self, plays: tf.Tensor, exclude: tf.Tensor, candidates: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
-        """float32 [B, C] each: what popularity costs, and the sequential model's opinion against one that all tracks
-        are as likely."""
-        scorer, discover = self.scorer, discovers(plays, exclude)
-        penalty = tf.gather(scorer.penalty, tf.maximum(candidates, 0)) * tf.cast(discover, tf.float32)[:, None]
-        if scorer.sequence is None:
-            return -penalty, tf.zeros_like(penalty)
-        chances = scorer.sequence(plays)
-        alike = tf.ones_like(chances) / tf.cast(tf.shape(chances)[1], tf.float32)
-        ours, even = (scorer._opinion(c, candidates, discover) for c in (chances, alike))
-        return -penalty, ours - even
+    def _beside(self, plays: tf.Tensor, exclude: tf.Tensor, candidates: tf.Tensor) -> tuple[tf.Tensor, ...]:
+        """float32 [B, C] each: what popularity costs, the sequential model's opinion, and its opinion of a track picked
+        blindly, all being as likely."""
+        scorer, discover, chances = self.scorer, discovers(plays, exclude), self.scorer.chances(plays)
+        popularity, opinion = scorer.beside(chances, candidates, discover)
+        if chances is None:
+            return popularity, opinion, opinion
+        alike = tf.ones(tf.shape(candidates)) / tf.cast(tf.shape(chances)[1], tf.float32)
+        return popularity, opinion, scorer.opinion(alike, discover)
 
 
 def oldest_first(parts: tf.Tensor, history: tf.Tensor) -> tf.Tensor:
     """float32 [B, C, L, G] in the places of ``history`` int32 [B, L] of parts by play, [B, C, K, G], latest first."""
     shape = tf.shape(parts)
     flat = tf.reshape(tf.transpose(parts, [0, 1, 3, 2]), [shape[0], -1, shape[2]])
-    placed = _to_places(flat, latest_order(history), tf.shape(history)[1])
+    placed = in_places(flat, history)
     return tf.transpose(tf.reshape(placed, [shape[0], shape[1], shape[3], -1]), [0, 1, 3, 2])

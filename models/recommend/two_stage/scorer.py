@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 
 import tensorflow as tf
 
 from models.recommend.base import UNRANKED
+from models.recommend.served import in_places, newest_first
 from models.recommend.two_stage.attribution import Attribution
 from models.recommend.two_stage.config import TwoStageConfig
 from models.recommend.two_stage.features import Features
@@ -69,12 +70,11 @@ class TwoStageScorer(tf.Module):
     def ranked(self, history: tf.Tensor, moment: tf.Tensor, exclude: tf.Tensor) -> tf.Tensor:
         """float32 [B, I]: scores of the candidates, ``UNRANKED`` for all others."""
         plays = newest_first(history, self.config.history)
-        chances = None if self.sequence is None else self.sequence(plays)
+        chances = self.chances(plays)
         candidates, features = self.stage(plays, exclude, chances)
         discover = discovers(plays, exclude)
-        values = self._rank(plays, moment, candidates, features, discover) + self._opinion(
-            chances, candidates, discover
-        )
+        values = self._rank(plays, moment, candidates, features, discover)
+        values += tf.add_n(self.beside(chances, candidates, discover))
         listed = candidates >= 0
         row = tf.broadcast_to(tf.range(tf.shape(candidates)[0])[:, None], tf.shape(candidates))
         cells = tf.boolean_mask(tf.stack([row, candidates], -1), listed)
@@ -87,11 +87,9 @@ class TwoStageScorer(tf.Module):
         """float32 [B, C] for candidates int32 [B, C], ``UNRANKED`` for -1 (unknown)."""
         plays = newest_first(history, self.config.history)
         features = self.stage.of(plays, exclude, candidates)
-        chances = None if self.sequence is None else self.sequence(plays)
-        discover = discovers(plays, exclude)
-        values = self._rank(plays, moment, candidates, features, discover) + self._opinion(
-            chances, candidates, discover
-        )
+        chances, discover = self.chances(plays), discovers(plays, exclude)
+        values = self._rank(plays, moment, candidates, features, discover)
+        values += tf.add_n(self.beside(chances, candidates, discover))
         return tf.where(candidates >= 0, values, UNRANKED)
 
     def contributions(
@@ -103,17 +101,16 @@ class TwoStageScorer(tf.Module):
         """
         plays = newest_first(history, self.config.history)
         made = self.parts(plays, moment, exclude, candidates)
+        beside = tf.add_n(self.beside(self.chances(plays), candidates, discovers(plays, exclude)))
         shares = self.attribution.by_play(plays, candidates, made.features)
         known = tf.cast(candidates >= 0, tf.float32)[:, :, None]
         by_play = (shares[:, :, :-1] + made.plays) * known
         of_fields, of_track = (tf.reduce_sum(part, -1, keepdims=True) for part in (made.moment, made.attributes))
-        rest = shares[:, :, -1:] + of_fields + of_track + made.rest[:, :, None]
-        placed = _to_places(by_play, latest_order(history), tf.shape(history)[1])
-        return tf.concat([placed, tf.where(known > 0, rest, UNRANKED)], -1)
+        rest = shares[:, :, -1:] + of_fields + of_track + (made.rest + beside)[:, :, None]
+        return tf.concat([in_places(by_play, history), tf.where(known > 0, rest, UNRANKED)], -1)
 
     def parts(self, plays: tf.Tensor, moment: tf.Tensor, exclude: tf.Tensor, candidates: tf.Tensor) -> Parts:
-        """What made the candidates' scores; plays newest first. The sequential model's opinion and what popularity
-        costs are in the rest."""
+        """What made the rankers' scores of the candidates; plays newest first. See :meth:`beside` for what is added."""
         features = self.stage.of(plays, exclude, candidates)
         discover = discovers(plays, exclude)
         asked = plays, moment, candidates, features
@@ -124,20 +121,27 @@ class TwoStageScorer(tf.Module):
         def nothing() -> Parts:
             return Parts.none(features, plays.shape[1])
 
-        new = tf.cond(tf.reduce_any(discover), lambda: by("discover"), nothing)
-        coming = tf.cond(tf.reduce_all(discover), nothing, lambda: by("next"))
-        made = new.where(discover, coming)
-        chances = None if self.sequence is None else self.sequence(plays)
-        penalty = tf.gather(self.penalty, tf.maximum(candidates, 0))
-        rest = made.rest + self._opinion(chances, candidates, discover) - tf.where(discover[:, None], penalty, 0.0)
-        return made._replace(rest=rest)
+        new, coming = _by_task(discover, by, nothing)
+        return new.where(discover, coming)
 
-    def _opinion(self, chances: tf.Tensor | None, candidates: tf.Tensor, discover: tf.Tensor) -> tf.Tensor:
-        """float32 [B, C]: what the sequential model adds, its weight times the log of its probability."""
+    def chances(self, plays: tf.Tensor) -> tf.Tensor | None:
+        """float32 [B, I]: the sequential model's probability of each track; None without one."""
+        return None if self.sequence is None else self.sequence(plays)
+
+    def beside(
+        self, chances: tf.Tensor | None, candidates: tf.Tensor, discover: tf.Tensor
+    ) -> tuple[tf.Tensor, tf.Tensor]:
+        """What is added to the rankers' scores, float32 [B, C] each: what popularity costs where something new is
+        wanted, and the sequential model's opinion, its weight times the log of its probability."""
+        penalty = tf.gather(self.penalty, tf.maximum(candidates, 0))
+        popularity = -tf.where(discover[:, None], penalty, 0.0)
         if chances is None:
-            return tf.zeros(tf.shape(candidates))
+            return popularity, tf.zeros(tf.shape(candidates))
+        return popularity, self.opinion(tf.gather(chances, tf.maximum(candidates, 0), batch_dims=1), discover)
+
+    def opinion(self, chance: tf.Tensor, discover: tf.Tensor) -> tf.Tensor:
+        """float32 [B, C] of probabilities [B, C]."""
         weight = tf.where(discover, self.config.discover.opinion, self.config.next.opinion)
-        chance = tf.gather(chances, tf.maximum(candidates, 0), batch_dims=1)
         return tf.cast(weight, tf.float32)[:, None] * tf.math.log(chance + 1e-9)
 
     def _rank(self, plays, moment, candidates, features, discover: tf.Tensor) -> tf.Tensor:
@@ -147,31 +151,15 @@ class TwoStageScorer(tf.Module):
         def nothing():
             return tf.zeros(tf.shape(candidates))
 
-        coming = tf.cond(tf.reduce_all(discover), nothing, lambda: by("next"))
-        new = tf.cond(tf.reduce_any(discover), lambda: by("discover"), nothing)
-        new -= tf.gather(self.penalty, tf.maximum(candidates, 0))
+        new, coming = _by_task(discover, by, nothing)
         return tf.where(discover[:, None], new, coming)
 
 
-def latest_order(history: tf.Tensor) -> tf.Tensor:
-    """int32 [B, L]: the places of the plays, latest first, and then those of the gaps."""
-    place = tf.where(history >= 0, tf.range(tf.shape(history)[1])[None], -1)
-    return tf.argsort(place, 1, direction="DESCENDING", stable=True)
-
-
-def _to_places(shares: tf.Tensor, order: tf.Tensor, length: tf.Tensor) -> tf.Tensor:
-    """float32 [B, C, length]: ``shares`` by play, latest first, at the places where the plays are."""
-    n = tf.minimum(length, tf.shape(shares)[2])
-    where = tf.one_hot(order[:, :n], length)  # [B, n, length]
-    return tf.matmul(shares[:, :, :n], where)
-
-
-def newest_first(history: tf.Tensor, length: int) -> tf.Tensor:
-    """int32 [B, length]: the latest plays, newest first, without the gaps of ``history`` (oldest first)."""
-    plays = tf.gather(history, latest_order(history)[:, :length], batch_dims=1)
-    return tf.ensure_shape(
-        tf.pad(plays, [[0, 0], [0, length - tf.shape(plays)[1]]], constant_values=-1), [None, length]
-    )
+def _by_task(discover: tf.Tensor, by: Callable, nothing: Callable) -> tuple:
+    """What the rankers of "discover" and of "next" say, each asked only where a row is its own."""
+    new = tf.cond(tf.reduce_any(discover), lambda: by("discover"), nothing)
+    coming = tf.cond(tf.reduce_all(discover), nothing, lambda: by("next"))
+    return new, coming
 
 
 def discovers(plays: tf.Tensor, exclude: tf.Tensor) -> tf.Tensor:
