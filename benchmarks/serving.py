@@ -7,6 +7,7 @@ import time
 import numpy as np
 
 from benchmarks.report import Row, write_section
+from models.context.wire import sides
 from models.recommend.requests import Requests
 
 TOP = 10
@@ -48,8 +49,8 @@ def measure_serving(requests: int) -> list[Row]:
 
 def _in_process(model, inputs: dict[str, np.ndarray]) -> None:
     history = [str(track) for track in inputs["history"][0]]
-    context = {key: [value] for key, _, value in (word.partition("=") for word in inputs["context"][0]) if value}
-    model.recommend(Requests.of([history], [history], **context), TOP)
+    context, profile = sides({key: [value] for key, _, value in (word.partition("=") for word in inputs["context"][0])})
+    model.recommend(Requests.of([history], [history], profile, **context), TOP)
 
 
 def _milliseconds(call, asked: list[dict[str, np.ndarray]], requests: int) -> list[float]:

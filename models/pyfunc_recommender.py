@@ -11,8 +11,7 @@ import mlflow
 import pandas as pd
 from mlflow.pyfunc import PythonModel
 
-from models.context import FIELDS
-from models.context.wire import KEYS
+from models.context.wire import KEYS, sides
 from models.recommend.base import Requests
 from models.stored import load
 
@@ -32,9 +31,7 @@ class RecommenderPyfunc(PythonModel):
         exclude = histories
         if "exclude" in model_input:
             exclude = [h if v is None else _strings(v) for v, h in zip(model_input["exclude"], histories, strict=True)]
-        said = {key: _known(model_input[key]) for key in KEYS if key in model_input}
-        context = {key: said.pop(key) for key in FIELDS if key in said}
-        profile = {"country" if key == "home_country" else key: values for key, values in said.items()}
+        context, profile = sides({key: _known(model_input[key]) for key in KEYS if key in model_input})
         ids, scores = self._recommender.recommend(Requests.of(histories, exclude, profile, **context), k)
         columns = {"track_ids": [[i for i in row if i] for row in ids.tolist()]}
         columns["scores"] = [

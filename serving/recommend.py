@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 
 from models.context.wire import words
-from models.recommend.explain import Explanation, explanations
+from models.recommend.explain import Explanation, TrackInfo, attribute_key, explanations
 from models.recommend.sentences import Listening, sentence
 from serving.answers import as_text
 from serving.client import ModelClient
@@ -24,7 +24,6 @@ from serving.slate import Arrangement, arranged
 PLAY, PLAYED_BEFORE = "play", "played_before"
 SAME_ARTIST, SAME_GENRE, POPULAR = "same_artist", "same_genre", "popular"
 MAX_PLAYS = 2
-TrackInfo = Mapping[str, Mapping[str, Any]]
 
 
 @dataclass(frozen=True)
@@ -223,8 +222,10 @@ class _ReasonWriter:
 
     def _facts(self, track_id: str) -> list[Reason]:
         facts = []
-        artist = self._artist_key(track_id)
-        if artist and any(self._artist_key(played) == artist for played in self._history if played != track_id):
+        artist = attribute_key(track_id, "artist", self._info)
+        if artist and any(
+            attribute_key(played, "artist", self._info) == artist for played in self._history if played != track_id
+        ):
             who = self._info[track_id].get("artist") or artist
             facts.append(Reason(SAME_ARTIST, f"you listen to {who}"))
         genre = self._info.get(track_id, {}).get("genre")
@@ -233,10 +234,6 @@ class _ReasonWriter:
         if track_id in self._popular:
             facts.append(Reason(POPULAR, "popular this week"))
         return facts
-
-    def _artist_key(self, track_id: str) -> str | None:
-        info = self._info.get(track_id, {})
-        return info.get("artist_id") or info.get("artist") or None
 
     def _title(self, track_id: str) -> str:
         return self._info.get(track_id, {}).get("title") or track_id

@@ -6,13 +6,13 @@ other way than that it is not drawn twice.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 
 from models.recommend.diversify import Diversity, diversify
+from models.recommend.explain import TrackInfo, attribute_key
 from models.recommend.explore import Exploration, explore
 from models.recommend.similarity import ARTIST, GENRE, Similarity
 from models.vocabulary import tie_order
@@ -48,16 +48,14 @@ class Place:
     propensity: float = 1.0
 
 
-def arranged(
-    tracks: Sequence[tuple[str, float]], k: int, how: Arrangement, info: Mapping[str, Mapping[str, Any]]
-) -> list[Place]:
+def arranged(tracks: Sequence[tuple[str, float]], k: int, how: Arrangement, info: TrackInfo) -> list[Place]:
     """At most ``k`` places from a ranked list of (id, score), best first. info: as of ``serving.recommend.recommend``;
     tracks are alike by artist and genre, as far as they are known there."""
     ids, scores = [track for track, _ in tracks], np.array([score for _, score in tracks], np.float64)
     order = np.arange(len(ids))
     if how.diversity is not None and len(ids):
         pool = ids[: how.diversity.pool]
-        artist, genre = (_codes(pool, info, names) for names in (("artist_id", "artist"), ("genre",)))
+        artist, genre = (_codes(pool, info, attribute) for attribute in ("artist", "genre"))
         alike = Similarity.of_attributes([artist, genre], [ARTIST / (ARTIST + GENRE), GENRE / (ARTIST + GENRE)])
         picked = diversify(scores[: len(pool)], alike, k, how.diversity, artist, tie_order(pool))
         order = np.concatenate([picked, np.setdiff1d(order, picked)]) if len(picked) == k else picked
@@ -69,8 +67,8 @@ def arranged(
     return [Place(ids[i], float(scores[i]), explored, chance) for i, explored, chance in drawn]
 
 
-def _codes(ids: Sequence[str], info: Mapping[str, Mapping[str, Any]], names: Sequence[str]) -> np.ndarray:
-    """int64 [N]: a number for each value of the first of the names that is known, -1 for none."""
-    numbers: dict[Any, int] = {}
-    values = (next((v for name in names if (v := info.get(track, {}).get(name))), None) for track in ids)
+def _codes(ids: Sequence[str], info: TrackInfo, attribute: str) -> np.ndarray:
+    """int64 [N]: a number for each value of an attribute, -1 where it is unknown."""
+    numbers: dict[str, int] = {}
+    values = (attribute_key(track, attribute, info) for track in ids)
     return np.array([-1 if value is None else numbers.setdefault(value, len(numbers)) for value in values], np.int64)

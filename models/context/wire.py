@@ -14,6 +14,7 @@ from models.context.fields import BANDS, FIELDS, PROFILE_FIELDS, UNKNOWN, Catego
 KEYS = (*FIELDS, *("home_country" if name == "country" else name for name in PROFILE_FIELDS))
 """Name of each field in a text: those of ``FIELDS``, then those of ``PROFILE_FIELDS``."""
 MOMENT = len(KEYS)
+_FIELDS = (*FIELDS, *PROFILE_FIELDS)
 _NUMBERS = Categories.of([name for name in (*FIELDS, *PROFILE_FIELDS) if name in BANDS])
 
 
@@ -26,14 +27,20 @@ def words(context: Mapping[str, Sequence], profile: Mapping[str, Sequence], n: i
     Raises ValueError for a number outside the range of its field, or where a field has not ``n`` values.
     """
     _NUMBERS.encode({name: v for name, v in (*context.items(), *profile.items()) if name in _NUMBERS.fields}, n)
-    columns = [(name, name in context and context[name]) for name in FIELDS]
-    columns += [(name, name in profile and profile[name]) for name in PROFILE_FIELDS]
     out: list[list[str]] = [[] for _ in range(n)]
-    for (name, values), key in zip(columns, KEYS, strict=True):
-        for row, value in zip(out, values or (), strict=False):
+    for at, (name, key) in enumerate(zip(_FIELDS, KEYS, strict=True)):
+        values = (context if at < len(FIELDS) else profile).get(name)
+        for row, value in zip(out, () if values is None else values, strict=False):
             if known(name, value):
                 row.append(f"{key}={int(value) if name in BANDS and BANDS[name].whole else value}")
     return out
+
+
+def sides(said: Mapping[str, Sequence]) -> tuple[dict[str, Sequence], dict[str, Sequence]]:
+    """Values by ``KEYS`` -> (context, profile) by ``FIELDS`` and ``PROFILE_FIELDS``; other keys are left out."""
+    found = [(name, said.get(key)) for name, key in zip(_FIELDS, KEYS, strict=True)]
+    return tuple({name: values for name, values in part if values is not None}
+                 for part in (found[: len(FIELDS)], found[len(FIELDS) :]))  # fmt: skip
 
 
 def known(name: str, value: object) -> bool:

@@ -14,6 +14,7 @@ from typing import Protocol
 
 import numpy as np
 
+from models.context.wire import known
 from models.evaluation.bootstrap import RESAMPLES, Difference, Interval, mean_interval, paired_interval
 from models.recommend.explain import CONTEXT, PLAY, Cause, Explanation, TrackInfo
 from models.recommend.requests import Requests
@@ -163,10 +164,10 @@ def _control(cause: Cause, requests: Requests, row: int, track: str, rng: np.ran
     Plays of the track itself are no fair control of another play and are left out, and so are groups as causes.
     """
     if cause.kind == CONTEXT:
-        known = [name for name, values in requests.context.items() if values[row] not in (None, "", -1)]
-        if cause.keys[0] not in known:
+        told = [name for name, values in requests.context.items() if known(name, values[row])]
+        if cause.keys[0] not in told:
             return None
-        others = sorted(set(known) - set(cause.keys))
+        others = sorted(set(told) - set(cause.keys))
         return Cause(CONTEXT, (str(rng.choice(others)),), 0.0) if others else None
     if cause.kind not in PLAYS:
         return None
