@@ -11,6 +11,8 @@ import tensorflow as tf
 from models.recommend.sequence.config import GRU4RecConfig, TransformerConfig
 from models.recommend.sequence.layers import AGE_BUCKETS, Dense, Norm, age_buckets, ages, dropped
 
+UNROLLED = 8  # steps of an answer that are one round of the loop: alone, a round costs more than its step
+
 
 class Recurrence(tf.Module):
     """Gated recurrent units (Cho et al. 2014), as in GRU4Rec; the state is forgotten where ``fresh`` is true."""
@@ -34,26 +36,40 @@ class Recurrence(tf.Module):
             hold = tf.cast(before == sessions, tf.float32)[:, :, None]
         inputs = x
         for layer in range(len(self.inputs)):
-            states = self._run(layer, dropped(x, self._dropout, training), keep, hold)
+            states = self._run(layer, dropped(x, self._dropout, training), keep, hold, 1 if training else UNROLLED)
             x = states if layer == 0 else x + states
         return self.norm(x + inputs)
 
-    def _run(self, layer: int, x: tf.Tensor, keep: tf.Tensor, hold: tf.Tensor | None) -> tf.Tensor:
-        batch, dim = tf.shape(x)[0], self._dim
-        inputs = tf.transpose(self.inputs[layer](x), [1, 0, 2])
-        keep = tf.transpose(keep, [1, 0, 2])
-        hold = tf.ones_like(keep) if hold is None else tf.transpose(hold, [1, 0, 2])
+    def _run(self, layer: int, x: tf.Tensor, keep: tf.Tensor, hold: tf.Tensor | None, unrolled: int) -> tf.Tensor:
+        """A loop over blocks of ``unrolled`` steps."""
+        batch, length, dim = tf.shape(x)[0], tf.shape(x)[1], self._dim
         gates, candidate = self.gates[layer], self.candidate[layer]
+        of_gates, of_candidate = tf.identity(gates.kernel), tf.identity(candidate.kernel)  # read once, not each step
+        inputs = self.inputs[layer](x) + tf.concat([gates.bias, candidate.bias], 0)
 
-        def step(state, now):
-            into, kept, held = now
+        def step(state, into, kept, held):
             state *= held
-            update, reset = tf.split(tf.sigmoid(into[:, : 2 * dim] + state @ gates.kernel + gates.bias), 2, 1)
-            new = tf.tanh(into[:, 2 * dim :] + (reset * state) @ candidate.kernel + candidate.bias)
+            update, reset = tf.split(tf.sigmoid(into[:, : 2 * dim] + state @ of_gates), 2, 1)
+            new = tf.tanh(into[:, 2 * dim :] + (reset * state) @ of_candidate)
             return state + kept * update * (new - state)
 
-        states = tf.scan(step, (inputs, keep, hold), initializer=tf.zeros([batch, dim]))
-        return tf.transpose(states, [1, 0, 2])
+        def steps(states, now):
+            out, state = [], states[-1]
+            for at in range(unrolled):
+                state = step(state, *(part[at] for part in now))
+                out.append(state)
+            return tf.stack(out)
+
+        parts = [_in_blocks(part, unrolled) for part in (inputs, keep, tf.ones_like(keep) if hold is None else hold)]
+        states = tf.scan(steps, parts, initializer=tf.zeros([unrolled, batch, dim]))
+        return tf.transpose(tf.reshape(states, [-1, batch, dim])[:length], [1, 0, 2])
+
+
+def _in_blocks(x: tf.Tensor, n: int) -> tf.Tensor:
+    """float32 [ceil(T / n), n, B, D] of [B, T, D], zeros after the last position."""
+    missing = -tf.shape(x)[1] % n
+    padded = tf.transpose(tf.pad(x, [[0, 0], [0, missing], [0, 0]]), [1, 0, 2])
+    return tf.reshape(padded, [-1, n, tf.shape(x)[0], x.shape[2]])
 
 
 class Attention(tf.Module):
