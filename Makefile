@@ -17,11 +17,11 @@ dev: $(READY) ## Dagster page, MLflow and model server together; Ctrl-C stops th
 	@.venv/bin/soundlake dev
 
 test: lint ## everything that CI runs
-	@$(PY) -m pytest -m "not long" --ignore=tests/pipeline --ignore=tests/chaos
+	@$(PY) -m pytest -n 2 --dist loadfile -m "not long" --ignore=tests/pipeline --ignore=tests/chaos
 	@$(PY) -m pytest -m "not long" tests/pipeline tests/chaos  # whole runs and kills, in a process of their own
 
 test-fast: $(READY) ## tests without Spark and without whole runs
-	@$(PY) -m pytest -m "not spark and not slow and not e2e and not long"
+	@$(PY) -m pytest -n 2 --dist loadfile -m "not spark and not slow and not e2e and not long"
 
 chaos: $(READY) ## kills, outages, disturbed lines, backfills at length; CHAOS_KILLS=51
 	@CHAOS_KILLS=$${CHAOS_KILLS:-51} $(PY) -m pytest -m "chaos or long" --timeout=7200 tests

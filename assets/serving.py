@@ -103,7 +103,7 @@ def infra_gate(
 
 @dg.asset(
     key=["serving", "served_version"],
-    deps=[exported_model],
+    deps=[exported_model, dg.AssetKey(["serving", "item_index"])],
     description="The version that answers users: label `stable` of the model server, switched after both gates.",
     kinds={"tensorflow"},
     freshness_policy=DAILY,

@@ -1,8 +1,9 @@
 """A trained recommender as a TensorFlow SavedModel that takes and returns raw track ids.
 
-Signatures ``recommend`` (also the default), ``score`` and, where the model can share out its scores, ``explain``, and
-``reasons`` of a two-stage recommender; see :class:`RecommenderModule`. A version is written to a sibling and renamed,
-so that a model server polling the folder never sees half of one.
+Signatures ``recommend`` (also the default), ``score`` and, where the model can share out its scores, ``explain``; of a
+two-stage recommender ``reasons``, ``rank`` (the whole answer of a request at once) and ``encode``; see
+:class:`RecommenderModule`. A version is written to a sibling and renamed, so that a model server polling the folder
+never sees half of one.
 """
 
 from __future__ import annotations
@@ -17,11 +18,16 @@ import tensorflow as tf
 from models.context import Categories
 from models.context.served import MomentCodes
 from models.recommend.base import UNRANKED, CatalogueRecommender, Requests
+from models.recommend.served import newest_first
 from models.recommend.two_stage.reasons import Reasons
 from models.recommend.two_stage.scorer import TwoStageScorer
 from models.vocabulary import tie_order
 
 STRINGS = tf.TensorSpec([None, None], tf.string)
+
+
+ITEM_VECTORS = "assets.extra/item_vectors.npy"
+"""float32 [I, D], in the order of the track table; only of a model that answers to ``encode``."""
 
 
 class ExportMismatch(ValueError):
@@ -54,6 +60,10 @@ class RecommenderModule(tf.Module):
         if isinstance(self.scorer, TwoStageScorer):
             self.parts, explain = Reasons(self.scorer), self._explain_by_reasons
             self.reasons = self.served["reasons"] = _signature(self._reasons, {**signatures, "candidates": STRINGS})
+            asked = {**signatures, "candidates": STRINGS, "k": tf.TensorSpec([], tf.int32)}
+            self.rank = self.served["rank"] = _signature(self._rank, asked)
+            if self.scorer.sequence is not None:
+                self.encode = self.served["encode"] = _signature(self._encode, {"history": STRINGS, "context": STRINGS})
         if explain is not None:
             self.served["explain"] = _signature(explain, {**signatures, "candidates": STRINGS})
 
@@ -88,6 +98,29 @@ class RecommenderModule(tf.Module):
         found = self.parts(*self._asked(history, context, exclude), self._tracks(candidates))
         return {"plays": found.plays, "rest": found.rest, "groups": tf.constant(found.groups)}
 
+    def _rank(self, history, context, exclude, candidates, k):
+        """The whole answer of one request: as :meth:`_recommend` of what the model finds and of ``candidates`` (string
+        [B, C], "" is padding), with the reasons of the tracks in the list, as of :meth:`_reasons`."""
+        rows, moment, excluded = self._asked(history, context, exclude)
+        plays = newest_first(rows, self.scorer.config.history)
+        best = self.scorer.shortlist(plays, moment, excluded, self._tracks(candidates)).best(k)
+        found = self.parts.of(rows, moment, excluded, best.candidates, best.features, best.chances)
+        ids = tf.where(best.candidates >= 0, self._names.lookup(tf.cast(best.candidates, tf.int64)), "")
+        missing = [[0, 0], [0, k - tf.shape(ids)[1]]]
+        return {
+            "track_ids": tf.pad(ids, missing, constant_values=""),
+            "scores": tf.pad(best.values, missing, constant_values=UNRANKED),
+            "plays": tf.pad(found.plays, [*missing, [0, 0], [0, 0]]),
+            "rest": tf.pad(found.rest, [*missing, [0, 0]]),
+            "groups": tf.constant(found.groups),
+        }
+
+    def _encode(self, history, context):
+        """vector float32 [B, D]: its inner products with the vectors of the tracks (:data:`ITEM_VECTORS`) order them as
+        the sequential model's softmax does. The context is taken and not looked at."""
+        plays = newest_first(self._tracks(history), self.scorer.config.history)
+        return {"vector": self.scorer.sequence.vector(plays)}
+
     def _explain_by_reasons(self, history, context, exclude, candidates):
         """As :meth:`_explain`, by the graph of ``reasons``, which is a large one: once is enough."""
         found = self.reasons(history=history, context=context, exclude=exclude, candidates=candidates)
@@ -119,6 +152,8 @@ def write_saved_model(model: CatalogueRecommender, path: Path, name: str = "reco
             module = RecommenderModule(model, Path(tables))
             tf.saved_model.save(module, str(partial), signatures=dict(module.served))
         write_warmup(partial, name, model.catalogue.ids)
+        if "encode" in module.served:
+            np.save(partial / ITEM_VECTORS, module.scorer.sequence.item_vectors())
         check_export(model, partial)
         partial.chmod(0o755)  # mkdtemp makes it private; a model server runs as somebody else
         partial.rename(path)

@@ -53,6 +53,25 @@ class SavedRecommender:
             out += [row[: len(c)] for row, c in zip(found, candidates[rows], strict=True)]
         return out
 
+    def rank(self, requests: Requests, candidates: Histories, k: int) -> dict[str, np.ndarray]:
+        """Of a two-stage model: the lists of ``k`` with their reasons, as the signature ``rank`` gives them, ids as
+        str; candidates: tracks found elsewhere, per request."""
+        answer = self._call("rank", requests, candidates=padded(candidates), k=np.int32(k))
+        found = {name: value.numpy() for name, value in answer.items()}
+        ids = np.char.decode(found["track_ids"].astype(bytes), "utf-8").astype(object)
+        return found | {"track_ids": ids}
+
+    def encode(self, requests: Requests) -> np.ndarray:
+        """float32 [B, D]: the listeners' vectors."""
+        import tensorflow as tf
+
+        inputs = {
+            "history": padded(requests.histories),
+            "context": padded(words(requests.context, requests.profile, len(requests))),
+        }
+        encode = self._loaded.signatures["encode"]
+        return encode(**{key: tf.constant(value) for key, value in inputs.items()})["vector"].numpy()
+
     def explain(self, request: Requests, candidates: Sequence[str]) -> np.ndarray:
         """float32 [C, L + 1] for one request: what each play adds to each candidate's score; last, all else."""
         answer = self._call("explain", request, candidates=padded([candidates]))

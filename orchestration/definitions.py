@@ -12,6 +12,7 @@ import assets.maintenance
 import assets.memory
 import assets.models
 import assets.online
+import assets.retrieval
 import assets.serving
 import assets.silver
 import assets.stream
@@ -42,6 +43,7 @@ defs = dg.Definitions(
                 assets.memory,
                 assets.online,
                 assets.serving,
+                assets.retrieval,
             ]
         ),
     ],
@@ -51,6 +53,7 @@ defs = dg.Definitions(
         assets.memory.not_of_the_future,
         assets.serving.quality_gate,
         assets.serving.infra_gate,
+        assets.retrieval.finds_the_nearest,
         assets.online.agrees_with_delta,
     ],
     jobs=[*JOBS, stream, maintenance],

@@ -45,7 +45,8 @@ GRAPH = {
     "models/session_model": {"gold/sequences", "gold/track_features", "silver/users"},
     "gold/listener_memory": {"gold/sequences", "models/session_model"},
     "serving/exported_model": {"models/champion"},
-    "serving/served_version": {"serving/exported_model"},
+    "serving/item_index": {"serving/exported_model"},
+    "serving/served_version": {"serving/exported_model", "serving/item_index"},
     "maintenance/tables": set(),
     "stream/kafka": set(),
     "stream/files": set(),
@@ -64,7 +65,7 @@ JOBS = {
     "refresh": {k for k in GRAPH if k.startswith(("silver/", "gold/", "online/"))} - PARTITIONED,
     "train": {"models/candidate", "models/champion", "models/activity", "models/session_model"},
     "tune": {"models/tuned"},
-    "publish": {"serving/exported_model", "serving/served_version"},
+    "publish": {"serving/exported_model", "serving/item_index", "serving/served_version"},
     "maintenance": {"maintenance/tables"},
 }
 JOBS["nightly"] = JOBS["refresh"] | JOBS["train"] | JOBS["publish"]
@@ -127,8 +128,9 @@ def test_checks_of_every_table_and_which_of_them_block(graph):
     for key in blocking:
         by_asset.setdefault(key.asset_key.to_user_string(), set()).add(key.name)
     tables = {"bronze/events", *(k for k in GRAPH if k.startswith(("silver/", "gold/")))}
-    assert set(by_asset) == tables | {"serving/exported_model"}
+    assert set(by_asset) == tables | {"serving/exported_model", "serving/item_index"}
     assert by_asset["serving/exported_model"] == {"quality_gate", "infra_gate"}
+    assert by_asset["serving/item_index"] == {"finds_the_nearest"}
     assert by_asset["gold/track_features"] == {"not_empty", "complete", "unique_key", "valid_values"}
     assert all({"complete", "unique_key"} <= by_asset[table] for table in tables)
     assert {"vectors_are_finite", "not_of_the_future"} <= by_asset["gold/listener_memory"]

@@ -116,20 +116,22 @@ def test_a_silent_service_is_told_with_its_address(supervisor):
 
 @needs_proc
 def test_what_a_service_started_is_stopped_with_it(supervisor):
+    before = groups_of(os.getpid())
     nested = f"import subprocess, sys; subprocess.Popen([sys.executable, '-c', {SLEEPER!r}]).wait()"
     supervisor.start(program("parent", nested))
     wait_for(lambda: started(supervisor, "parent"), "the inner program")
-    groups = groups_of(os.getpid())
+    groups = groups_of(os.getpid()) - before
     assert len(left_of(groups)) >= 2
     supervisor.stop()
-    wait_for(lambda: not left_of(groups - {os.getpgrp()}), "the end of both")
+    wait_for(lambda: not left_of(groups), "the end of both")
 
 
 @needs_proc
 def test_a_service_that_ignores_sigterm_is_killed(supervisor):
+    before = groups_of(os.getpid())
     supervisor.start(program("stubborn", STUBBORN))
     wait_for(lambda: started(supervisor, "stubborn"), "the program")
-    groups = groups_of(os.getpid()) - {os.getpgrp()}
+    groups = groups_of(os.getpid()) - before
     supervisor.stop(0.2)
     assert left_of(groups) == []
 

@@ -28,6 +28,25 @@ class SequenceScorer(tf.Module):
 
     def __call__(self, history: tf.Tensor) -> tf.Tensor:
         """float32 [B, I] of histories int32 [B, L], newest first, -1 where there is no play (at the end of a row)."""
+        return self.log_probabilities(self._plays(history))
+
+    def vector(self, history: tf.Tensor) -> tf.Tensor:
+        """float32 [B, D + 1] of histories as when called: inner products with :meth:`item_vectors` are the logits of
+        the softmax over all tracks, before what ties of artist and album add."""
+        plays = self._plays(history)
+        states = self.network.states(self._items(plays), plays, False, None)
+        query = self.network.query(states[:, -1])
+        return tf.concat([query, tf.ones_like(query[:, :1])], 1)
+
+    def item_vectors(self) -> np.ndarray:
+        """float32 [I, D + 1]: the track's row, and its bias."""
+        return np.concatenate([self.rows.numpy(), self.bias.numpy()[:, None]], 1)
+
+    def _items(self, plays: Plays) -> tf.Tensor:
+        known = tf.cast(plays.tracks >= 0, tf.float32)
+        return tf.gather(self.rows, tf.maximum(plays.tracks, 0)) * known[:, :, None]
+
+    def _plays(self, history: tf.Tensor) -> Plays:
         config = self.network.config
         tracks = tf.reverse(history[:, : config.history], [1])
         tracks = tf.cond(tf.shape(tracks)[1] > 0, lambda: tracks, lambda: tf.fill([tf.shape(tracks)[0], 1], -1))
@@ -35,12 +54,11 @@ class SequenceScorer(tf.Module):
         place = tf.cumsum(known, 1)
         sessions = tf.where(tracks >= 0, (place - 1) // config.session_plays, -1)
         unknown = tf.fill(tf.shape(tracks), -1)
-        return self.log_probabilities(Plays(tracks, sessions, place // config.session_plays, unknown, unknown))
+        return Plays(tracks, sessions, place // config.session_plays, unknown, unknown)
 
     def log_probabilities(self, plays: Plays, before=None) -> tf.Tensor:
         """float32 [B, I] of plays whose last column is the latest; ``before`` as in :meth:`Network.states`."""
-        known = plays.tracks >= 0
-        items = tf.gather(self.rows, tf.maximum(plays.tracks, 0)) * tf.cast(known, tf.float32)[:, :, None]
+        items = self._items(plays)
         states = self.network.states(items, plays, False, before)
         logits = tf.matmul(self.network.query(states[:, -1]), self.rows, transpose_b=True) + self.bias
         ties = None

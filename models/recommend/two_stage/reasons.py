@@ -47,9 +47,16 @@ class Reasons(tf.Module):
 
     def __call__(self, history: tf.Tensor, moment: tf.Tensor, exclude: tf.Tensor, candidates: tf.Tensor):
         """-> :class:`ByPlayAndGroup`, plays in the places of the history."""
+        plays = newest_first(history, self.scorer.config.history)
+        features, chances = self.scorer.stage.of(plays, exclude, candidates), self.scorer.chances(plays)
+        return self.of(history, moment, exclude, candidates, features, chances)
+
+    def of(self, history: tf.Tensor, moment: tf.Tensor, exclude: tf.Tensor, candidates: tf.Tensor, features, chances):
+        """As when called, of candidates whose features float32 [B, C, F] and whose chances (see the scorer) are known
+        already."""
         scorer = self.scorer
         plays = newest_first(history, scorer.config.history)
-        made = scorer.parts(plays, moment, exclude, candidates)
+        made = scorer.parts(plays, moment, exclude, candidates, features)
         by_group = scorer.attribution.by_play_and_group(plays, candidates, made.features)
         of_plays = {group: part for group, (part, _) in by_group.items() if part is not None} | {TASTE: made.plays}
         rest = {group: tf.zeros(tf.shape(candidates)) for group in self.groups}
@@ -58,7 +65,7 @@ class Reasons(tf.Module):
             rest[group] += value
         for group, value in zip(OF_ATTRIBUTE.values(), tf.unstack(made.attributes, axis=-1), strict=True):
             rest[group] += value
-        popularity, opinion, blind = self._beside(plays, exclude, candidates)
+        popularity, opinion, blind = self._beside(plays, exclude, candidates, chances)
         rest[POPULARITY] += popularity
         rest[SEQUENCE] += opinion - blind
         rest[BASE] += made.rest + blind
@@ -68,10 +75,10 @@ class Reasons(tf.Module):
         left = tf.stack([rest[group] for group in self.groups], -1) * known
         return ByPlayAndGroup(self.groups, oldest_first(stacked, history), left)
 
-    def _beside(self, plays: tf.Tensor, exclude: tf.Tensor, candidates: tf.Tensor) -> tuple[tf.Tensor, ...]:
+    def _beside(self, plays: tf.Tensor, exclude: tf.Tensor, candidates: tf.Tensor, chances) -> tuple[tf.Tensor, ...]:
         """float32 [B, C] each: what popularity costs, the sequential model's opinion, and its opinion of a track picked
         blindly, all being as likely."""
-        scorer, discover, chances = self.scorer, discovers(plays, exclude), self.scorer.chances(plays)
+        scorer, discover = self.scorer, discovers(plays, exclude)
         popularity, opinion = scorer.beside(chances, candidates, discover)
         if chances is None:
             return popularity, opinion, opinion

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from typing import NamedTuple
 
 import tensorflow as tf
 
 from models.recommend.base import UNRANKED
+from models.recommend.memory import scattered
 from models.recommend.served import in_places, newest_first
 from models.recommend.two_stage.attribution import Attribution
 from models.recommend.two_stage.config import TwoStageConfig
@@ -25,23 +27,49 @@ class FirstStage(tf.Module):
         self.features = Features(tables, self.sources, config)
 
     def __call__(
-        self, history: tf.Tensor, exclude: tf.Tensor, more: tf.Tensor | None = None
+        self, history: tf.Tensor, exclude: tf.Tensor, further: tf.Tensor | None = None, more: tf.Tensor | None = None
     ) -> tuple[tf.Tensor, tf.Tensor]:
         """-> candidates int32 [B, C], -1 where there are no more; features float32 [B, C, F].
 
-        more: float32 [B, I], scores of a further source of candidates, which no feature knows of.
+        further: float32 [B, I], scores of a further source of candidates, which no feature knows of; more: int32
+        [B, M], candidates that were found elsewhere, -1 for none.
         """
         scores = self.sources.scores(history)
         counted = joined = self.sources.joined(scores, exclude)
+        allowed, wider = self.sources.allowed(exclude), 0
+        if further is not None:
+            joined += self.sources.reciprocal_rank(further * allowed)
         if more is not None:
-            joined += self.sources.reciprocal_rank(more * self.sources.allowed(exclude))
-        candidates = self.sources.candidates(joined)
+            last = 1 / (self.sources.config.rank_offset + self.sources.config.per_source)  # of a list
+            found = scattered(more, tf.ones_like(more, tf.float32), self.sources.n_tracks) > 0
+            joined, wider = joined + last * tf.cast(found, tf.float32) * allowed, tf.shape(more)[1]
+        candidates = self.sources.candidates(joined, wider)
         return candidates, self.features(history, candidates, counted, scores)
 
     def of(self, history: tf.Tensor, exclude: tf.Tensor, candidates: tf.Tensor) -> tf.Tensor:
         """float32 [B, C, F] of given candidates."""
         scores = self.sources.scores(history)
         return self.features(history, candidates, self.sources.joined(scores, exclude), scores)
+
+
+class Shortlist(NamedTuple):
+    """candidates: int32 [B, C], -1 where there are no more; values: float32 [B, C], their scores; features: float32
+    [B, C, F]; chances: as of :meth:`TwoStageScorer.chances`."""
+
+    candidates: tf.Tensor
+    values: tf.Tensor
+    features: tf.Tensor
+    chances: tf.Tensor | None
+
+    def best(self, k: tf.Tensor) -> Shortlist:
+        """The ``k`` best (int32 scalar), best first; of equal ones the lower row of the catalogue."""
+        values = tf.where(self.candidates >= 0, self.values, UNRANKED)
+        in_order = tf.argsort(self.candidates, 1)
+        values = tf.gather(values, in_order, batch_dims=1)
+        values, place = tf.math.top_k(values, tf.minimum(k, tf.shape(values)[1]))
+        place = tf.gather(in_order, place, batch_dims=1)
+        candidates, features = (tf.gather(x, place, batch_dims=1) for x in (self.candidates, self.features))
+        return Shortlist(candidates, values, features, self.chances)
 
 
 class TwoStageScorer(tf.Module):
@@ -69,17 +97,25 @@ class TwoStageScorer(tf.Module):
 
     def ranked(self, history: tf.Tensor, moment: tf.Tensor, exclude: tf.Tensor) -> tf.Tensor:
         """float32 [B, I]: scores of the candidates, ``UNRANKED`` for all others."""
-        plays = newest_first(history, self.config.history)
-        chances = self.chances(plays)
-        candidates, features = self.stage(plays, exclude, chances)
-        discover = discovers(plays, exclude)
-        values = self._rank(plays, moment, candidates, features, discover)
-        values += tf.add_n(self.beside(chances, candidates, discover))
+        made = self.shortlist(newest_first(history, self.config.history), moment, exclude)
+        candidates, values = made.candidates, made.values
         listed = candidates >= 0
         row = tf.broadcast_to(tf.range(tf.shape(candidates)[0])[:, None], tf.shape(candidates))
         cells = tf.boolean_mask(tf.stack([row, candidates], -1), listed)
         shape = [tf.shape(candidates)[0], self.stage.sources.n_tracks]
         return tf.tensor_scatter_nd_update(tf.fill(shape, UNRANKED), cells, tf.boolean_mask(values, listed))
+
+    def shortlist(
+        self, plays: tf.Tensor, moment: tf.Tensor, exclude: tf.Tensor, more: tf.Tensor | None = None
+    ) -> Shortlist:
+        """What the first stage finds, scored; plays newest first; more: int32 [B, C], candidates found elsewhere, -1
+        for none."""
+        chances = self.chances(plays)
+        candidates, features = self.stage(plays, exclude, chances, more)
+        discover = discovers(plays, exclude)
+        values = self._rank(plays, moment, candidates, features, discover)
+        values += tf.add_n(self.beside(chances, candidates, discover))
+        return Shortlist(candidates, values, features, chances)
 
     def candidate_scores(
         self, history: tf.Tensor, moment: tf.Tensor, exclude: tf.Tensor, candidates: tf.Tensor
@@ -100,7 +136,8 @@ class TwoStageScorer(tf.Module):
         Parts of the features (exact for trees) shared out to plays by :class:`Attribution`; they sum to the score.
         """
         plays = newest_first(history, self.config.history)
-        made = self.parts(plays, moment, exclude, candidates)
+        features = self.stage.of(plays, exclude, candidates)
+        made = self.parts(plays, moment, exclude, candidates, features)
         beside = tf.add_n(self.beside(self.chances(plays), candidates, discovers(plays, exclude)))
         shares = self.attribution.by_play(plays, candidates, made.features)
         known = tf.cast(candidates >= 0, tf.float32)[:, :, None]
@@ -109,9 +146,11 @@ class TwoStageScorer(tf.Module):
         rest = shares[:, :, -1:] + of_fields + of_track + (made.rest + beside)[:, :, None]
         return tf.concat([in_places(by_play, history), tf.where(known > 0, rest, UNRANKED)], -1)
 
-    def parts(self, plays: tf.Tensor, moment: tf.Tensor, exclude: tf.Tensor, candidates: tf.Tensor) -> Parts:
-        """What made the rankers' scores of the candidates; plays newest first. See :meth:`beside` for what is added."""
-        features = self.stage.of(plays, exclude, candidates)
+    def parts(
+        self, plays: tf.Tensor, moment: tf.Tensor, exclude: tf.Tensor, candidates: tf.Tensor, features: tf.Tensor
+    ) -> Parts:
+        """What made the rankers' scores of the candidates with ``features``; plays newest first. See :meth:`beside` for
+        what is added."""
         discover = discovers(plays, exclude)
         asked = plays, moment, candidates, features
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+import numpy as np
 import tensorflow as tf
 
 from models.data import ListeningData
@@ -38,3 +39,11 @@ class SequenceSource(tf.Module):
     def __call__(self, history: tf.Tensor) -> tf.Tensor:
         """float32 [B, I] for history int32 [B, L], newest first, -1 after the last play."""
         return tf.exp(self.scorer(history[:, : self.length]))
+
+    def vector(self, history: tf.Tensor) -> tf.Tensor:
+        """float32 [B, D]: what is sought, as a vector beside those of :meth:`item_vectors`; history as when called."""
+        return self.scorer.vector(history[:, : self.length])
+
+    def item_vectors(self) -> np.ndarray:
+        """float32 [I, D]: of each track, the last number its bias."""
+        return self.scorer.item_vectors()

@@ -131,7 +131,7 @@ class Sources(tf.Module):
         best, tracks = tf.math.top_k(scores, n)
         return scattered(tracks, tf.where(best > 0, value, 0.0), self.n_tracks)
 
-    def candidates(self, joined: tf.Tensor) -> tf.Tensor:
-        """int32 [B, C]: the tracks to rank, -1 where there are no more."""
-        best, tracks = tf.math.top_k(joined, min(self.config.candidates, self.n_tracks))
+    def candidates(self, joined: tf.Tensor, more: int | tf.Tensor = 0) -> tf.Tensor:
+        """int32 [B, C]: the tracks to rank, ``more`` than the settings say, -1 where there are no more."""
+        best, tracks = tf.math.top_k(joined, tf.minimum(self.config.candidates + more, self.n_tracks))
         return tf.where(best > 0, tracks, -1)

@@ -38,6 +38,51 @@ def test_the_exported_model_answers_as_the_one_in_memory(saved, two_stage, data)
         assert (ours[0] == theirs[0]).mean() > 0.95
 
 
+def test_one_call_gives_the_list_and_its_reasons(saved, two_stage, data):
+    histories = data.histories(list(range(6)))
+    asked = Requests.of(histories, histories)
+    ids, scores = saved.recommend(asked, 10)
+    ranked = saved.rank(asked, [[""]] * 6, 10)
+    np.testing.assert_allclose(ranked["scores"], scores, atol=1e-4)
+    assert (ranked["track_ids"] == ids).mean() > 0.95
+    whole = ranked["plays"].sum((2, 3)) + ranked["rest"].sum(2)
+    np.testing.assert_allclose(whole, ranked["scores"], atol=1e-3)
+    plays, rest, _ = saved.reasons(asked[:1], ranked["track_ids"][0].tolist())
+    np.testing.assert_allclose(ranked["plays"][0, :, : plays.shape[1]], plays, atol=1e-4)
+    np.testing.assert_allclose(ranked["rest"][0], rest, atol=1e-4)
+
+
+def test_candidates_of_others_are_ranked_among_its_own(saved, data):
+    history = data.histories([1])[0]
+    asked = Requests.of([history], [history])
+    own = saved.rank(asked, [[""]], 1000)["track_ids"][0]
+    new = [track for track in data.catalogue.ids.tolist() if track not in {*own, *history}]
+    ranked = saved.rank(asked, [[*new[:5], history[0], own[0], "no such track"]], 1000)
+    found = [track for track in ranked["track_ids"][0] if track]
+    assert len(found) == len(set(found))
+    assert set(own[own != ""]) <= set(found) and (not new or set(new[:5]) <= set(found))
+    assert not set(found) & set(history)
+
+
+def test_vectors_order_tracks_as_the_sequential_model_does(saved, two_stage, data):
+    from models.export import ITEM_VECTORS
+
+    histories = data.histories([0, 2, 5])
+    vectors = np.load(saved.path / ITEM_VECTORS)
+    found = saved.encode(Requests.of(histories)) @ vectors.T
+    assert found.shape == (3, data.n_tracks)
+    ids = (saved.path / "assets" / "tracks.txt").read_text().splitlines()
+    assert ids == two_stage.catalogue.ids.tolist()
+    source = two_stage.scorer.sequence
+    rows = np.full((3, source.length), -1, np.int32)
+    place = {track: row for row, track in enumerate(ids)}
+    for row, history in zip(rows, histories, strict=True):
+        newest = [place[track] for track in reversed(history)][: source.length]
+        row[: len(newest)] = newest
+    states = source.scorer.vector(rows).numpy()
+    np.testing.assert_allclose(found, states @ source.item_vectors().T, rtol=1e-3, atol=1e-3)
+
+
 def test_what_is_excluded_never_comes_back(two_stage, data):
     histories = data.histories(list(range(10)))
     ids, _ = two_stage.recommend(Requests.of(histories, histories), 50)
