@@ -40,9 +40,9 @@ class FirstStage(tf.Module):
         if further is not None:
             joined += self.sources.reciprocal_rank(further * allowed)
         if more is not None:
-            last = 1 / (self.sources.config.rank_offset + self.sources.config.per_source)  # of a list
-            found = scattered(more, tf.ones_like(more, tf.float32), self.sources.n_tracks) > 0
-            joined, wider = joined + last * tf.cast(found, tf.float32) * allowed, tf.shape(more)[1]
+            asked = scattered(more, tf.ones_like(more, tf.float32), self.sources.n_tracks)
+            joined += asked * allowed  # above every other, in places of their own
+            wider = tf.reduce_max(tf.math.count_nonzero(more >= 0, 1, tf.int32))
         candidates = self.sources.candidates(joined, wider)
         return candidates, self.features(history, candidates, counted, scores)
 
