@@ -6,6 +6,6 @@ PACKAGES = ["orchestration", "jobs", "assets", "serving", "models", "simulation"
 
 setup(
     packages=find_packages(include=[pattern for name in PACKAGES for pattern in (name, f"{name}.*")]),
-    package_data={"": ["*.yaml", "*.md", "*.json", "*.jar", "src/**/*.java"]},
+    package_data={"": ["*.yaml", "*.md", "*.json", "*.jar", "src/**/*.java", "page/*"]},
     entry_points={"console_scripts": ["soundlake = orchestration.cli:main"]},
 )

@@ -108,8 +108,13 @@ class AdShown(LoggedChoice, omit_defaults=True, kw_only=True):
 
 
 class RecommendationShown(LoggedChoice, omit_defaults=True, kw_only=True):
+    """``propensity`` is the chance of the whole list; ``propensities`` are those of each track in its place, in the
+    order of ``track_ids``."""
+
     track_ids: Annotated[list[Id], Meta(min_length=1, max_length=1000)]
     surface: Text | None = None
+    request_id: Id | None = None
+    propensities: Annotated[list[Probability], Meta(min_length=1, max_length=1000)] | None = None
 
 
 class SubscriptionChange(Struct, omit_defaults=True):

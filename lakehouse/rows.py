@@ -24,6 +24,7 @@ ARROW_TYPES = {
     "int": pa.int32(),
     "double": pa.float64(),
     "array<string>": pa.list_(pa.string()),
+    "array<double>": pa.list_(pa.float64()),
 }
 _CONTEXT_TYPES = {name: ARROW_TYPES[kind] for name, (kind, _) in CONTEXT_FIELDS.items()}
 _UTC_US = pa.timestamp("us", "UTC")

@@ -11,6 +11,7 @@ import re
 import secrets
 from functools import lru_cache
 from pathlib import Path
+from typing import Literal
 
 from pydantic import AliasChoices, Field, SecretStr, field_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
@@ -69,6 +70,17 @@ class Settings(BaseSettings):
     serving_models: Path | None = Field(None, description="model base folder here; default <state>/serving")
     serving_base_path: str | None = Field(None, description="the same folder as the model server sees it")
     model_name: str = "recommender"
+    api_port: int = Field(8600, ge=1, le=65535, description="port of the recommendation API")
+    api_token: SecretStr | None = Field(None, description="bearer token that the API asks for; unset: it asks for none")
+    api_max_body: int = Field(1024 * 1024, ge=1024, description="bytes of a request's body, at most")
+    api_rate: float = Field(200, ge=0, description="requests a second of one client; 0: no limit")
+    api_burst: int = Field(400, ge=1, description="requests that a client may send at once before the rate counts")
+    api_model_timeout_ms: int = Field(250, ge=1, description="ms that the model may take a request, retry included")
+    api_candidates: int = Field(500, ge=0, description="candidates from the version's item index; 0: the model's own")
+    api_artist_cap: int = Field(2, ge=0, description="tracks of one artist in a list, at most; 0: no re-ranking at all")
+    api_explore: float = Field(0, ge=0, le=1, description="share of requests whose last places are drawn at random")
+    api_events: Literal["lake", "kafka"] = Field("lake", description="where posted and logged events go")
+    api_refresh_seconds: float = Field(60, gt=0, description="how often names and popular tracks are read again")
     registered_model: str = "soundlake-recommender"
     experiment: str = "soundlake"
     train_epochs: int | None = Field(None, ge=1, description="epochs of the neural models; default: each its own")

@@ -15,7 +15,7 @@ from serving.errors import ModelFailed, ModelLoading, ModelNotServed, ModelServe
 if TYPE_CHECKING:
     from tensorflow_serving.config.model_server_config_pb2 import ModelServerConfig
 
-_CHANNEL_OPTIONS = [
+CHANNEL_OPTIONS = [
     ("grpc.max_receive_message_length", -1),
     ("grpc.max_send_message_length", -1),
     # A server that was restarted is met again within half a second.
@@ -36,7 +36,7 @@ class ModelClient:
 
     def __init__(self, address: str, timeout: float = 10.0):
         self.address, self.timeout = address, timeout
-        self._channel = grpc.insecure_channel(address, options=_CHANNEL_OPTIONS)
+        self._channel = grpc.insecure_channel(address, options=CHANNEL_OPTIONS)
         self._stubs: dict[str, Any] = {}
         self._connected = False
 

@@ -107,24 +107,14 @@ def recommend(
     """
     if k < 1:
         raise ValueError(f"k: {k} is below 1")
-    moment, listener = ({name: [value] for name, value in (said or {}).items()} for said in (context, profile))
-    asked = {
-        "history": _strings([list(history) or [""]]),
-        "context": _strings([words(moment, listener, 1)[0] or [""]]),
-        "exclude": _strings([list(exclude) or [""]]),
-    }
+    asked = inputs_of(history, exclude, context, profile)
     how = arrangement or Arrangement()
     answer = client.ask(name, {**asked, "k": np.int32(how.depth(k))}, "recommend", label=label, timeout=timeout)
-    ranked = [
-        (track_id, float(score))
-        for track_id, score in zip(as_text(answer.outputs["track_ids"])[0], answer.outputs["scores"][0], strict=True)
-        if track_id
-    ]
-    places = arranged(ranked, k, how, track_info or {})
+    places = arranged(ranked_of(answer.outputs), k, how, track_info or {})
     candidates = [place.track_id for place in places]
     shares, told = _why(client, name, answer.version, asked, candidates, timeout)
     listening = Listening(list(history), times, context=context)
-    writer = _ReasonWriter(listening, track_info or {}, frozenset(popular))
+    writer = ReasonWriter(listening, track_info or {}, frozenset(popular))
     return Recommendations(
         name,
         answer.version,
@@ -133,6 +123,40 @@ def recommend(
             for i, at in enumerate(places)
         ],
     )
+
+
+def inputs_of(
+    history: Sequence[str],
+    exclude: Collection[str] = (),
+    context: Mapping[str, Any] | None = None,
+    profile: Mapping[str, Any] | None = None,
+) -> dict[str, np.ndarray]:
+    """Inputs that all signatures share, of one request: object arrays [1, N], "" where there is nothing."""
+    moment, listener = ({name: [value] for name, value in (said or {}).items()} for said in (context, profile))
+    return {
+        "history": _strings([list(history) or [""]]),
+        "context": _strings([words(moment, listener, 1)[0] or [""]]),
+        "exclude": _strings([list(exclude) or [""]]),
+    }
+
+
+def ranked_of(outputs: Mapping[str, np.ndarray]) -> list[tuple[str, float]]:
+    """(id, score) of the first request of a ranked answer, best first, without its padding."""
+    ids, scores = as_text(outputs["track_ids"][0]), np.asarray(outputs["scores"][0]).tolist()
+    return [(track_id, score) for track_id, score in zip(ids.tolist(), scores, strict=True) if track_id]
+
+
+def told_of(outputs: Mapping[str, np.ndarray]) -> tuple[np.ndarray, list[Told]]:
+    """Contributions [C, L+1] of the first request, and its reasons, of what the signature `reasons` answers."""
+    plays, rest = outputs["plays"][0], outputs["rest"][0]
+    groups = as_text(outputs["groups"]).tolist()
+    shares = np.concatenate([plays.sum(2), rest.sum(1, keepdims=True)], 1)
+    return shares, [(plays[c], rest[c], groups) for c in range(len(plays))]
+
+
+def untold(candidates: Sequence[str], inputs: Mapping[str, np.ndarray]) -> tuple[np.ndarray, list[Told]]:
+    """The same where nobody says why: zeros and None."""
+    return np.zeros((len(candidates), inputs["history"].shape[1] + 1), np.float32), [None] * len(candidates)
 
 
 def _strings(values: list) -> np.ndarray:
@@ -147,20 +171,16 @@ def _why(
 ) -> tuple[np.ndarray, list[Told]]:
     """Contributions [C, L+1] by the same version that answered, and its reasons, None of a model without them; zeros
     and None when the version has gone meanwhile."""
-    shares, nothing = np.zeros((len(candidates), asked["history"].shape[1] + 1), np.float32), [None] * len(candidates)
+    shares, nothing = untold(candidates, asked)
     if not candidates:
         return shares, nothing
     inputs = {**asked, "candidates": _strings([candidates])}
     try:
-        answer = client.predict(name, inputs, "reasons", version=version, timeout=timeout)
+        return told_of(client.predict(name, inputs, "reasons", version=version, timeout=timeout))
     except (ModelNotServed, ServerUnreachable):
         return shares, nothing
     except ModelServerError:  # it has no such signature
         return _explain(client, name, version, inputs, shares, timeout), nothing
-    plays, rest = answer["plays"][0], answer["rest"][0]
-    groups = as_text(answer["groups"]).tolist()
-    shares = np.concatenate([plays.sum(2), rest.sum(1, keepdims=True)], 1)
-    return shares, [(plays[c], rest[c], groups) for c in range(len(candidates))]
 
 
 def _explain(
@@ -172,7 +192,7 @@ def _explain(
         return otherwise
 
 
-class _ReasonWriter:
+class ReasonWriter:
     """Turns shares and catalogue entries into reasons and a sentence, for one person's history."""
 
     def __init__(self, listening: Listening, track_info: TrackInfo, popular: frozenset[str]):

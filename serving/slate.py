@@ -40,12 +40,13 @@ class Arrangement:
 @dataclass(frozen=True)
 class Place:
     """One place of a list as shown. propensity: chance that this track is shown in this place, 1 without exploration;
-    see :class:`models.recommend.explore.Shown`."""
+    given: the same given the places before it, see :class:`models.recommend.explore.Shown`."""
 
     track_id: str
     score: float
     explored: bool = False
     propensity: float = 1.0
+    given: float = 1.0
 
 
 def arranged(tracks: Sequence[tuple[str, float]], k: int, how: Arrangement, info: TrackInfo) -> list[Place]:
@@ -63,8 +64,9 @@ def arranged(tracks: Sequence[tuple[str, float]], k: int, how: Arrangement, info
     if how.exploration is None:
         return places
     shown = explore(scores[order], k, how.request_id, how.exploration)
-    drawn = zip(order[shown.place], shown.explored.tolist(), shown.propensity.tolist(), strict=True)
-    return [Place(ids[i], float(scores[i]), explored, chance) for i, explored, chance in drawn]
+    chances = (shown.explored.tolist(), shown.propensity.tolist(), shown.given.tolist())
+    drawn = zip(order[shown.place], *chances, strict=True)
+    return [Place(ids[i], float(scores[i]), *more) for i, *more in drawn]
 
 
 def _codes(ids: Sequence[str], info: TrackInfo, attribute: str) -> np.ndarray:

@@ -27,6 +27,8 @@ PAYLOAD_FIELDS: dict[str, str] = {
     "surface": "string",
     "from_plan": "string",
     "to_plan": "string",
+    "request_id": "string",
+    "propensities": "array<double>",
 }
 """All payload fields of all event types, as one struct: a field an event type lacks is null."""
 

@@ -1,4 +1,4 @@
-"""`soundlake dev`: Dagster's page, MLflow and the model server together, stopped together."""
+"""`soundlake dev`: Dagster's page, MLflow, the model server and the recommendation API together, stopped together."""
 
 from __future__ import annotations
 
@@ -32,14 +32,26 @@ def dev(
     dagster_port: Annotated[int, typer.Option(min=1, max=65535)] = 3000,
     mlflow_port: Annotated[int, typer.Option(min=1, max=65535)] = 5000,
     serving_port: Annotated[int, typer.Option(min=1, max=65534, help="gRPC; REST is the next port.")] = 8500,
+    api_port: Annotated[int | None, typer.Option(min=1, max=65535, help="Default: SOUNDLAKE_API_PORT, 8600.")] = None,
     host: Annotated[str, typer.Option(help="Address to listen on.")] = "127.0.0.1",
     lake: LakeOption = None,
 ) -> None:
-    """Start the Dagster page, the MLflow server and the model server; Ctrl-C stops all of them."""
+    """Start the Dagster page, MLflow, the model server and the recommendation API; Ctrl-C stops all of them."""
     settings = settings_for(lake)
-    services = services_of(settings, host, dagster_port, mlflow_port, serving_port)
-    ports = {"dagster": [dagster_port], "mlflow": [mlflow_port], "model-server": [serving_port, serving_port + 1]}
-    options = {"dagster": "--dagster-port", "mlflow": "--mlflow-port", "model-server": "--serving-port"}
+    api_port = api_port or settings.api_port
+    services = services_of(settings, host, dagster_port, mlflow_port, serving_port, api_port)
+    ports = {
+        "dagster": [dagster_port],
+        "mlflow": [mlflow_port],
+        "model-server": [serving_port, serving_port + 1],
+        "api": [api_port],
+    }
+    options = {
+        "dagster": "--dagster-port",
+        "mlflow": "--mlflow-port",
+        "model-server": "--serving-port",
+        "api": "--api-port",
+    }
     with _only_one(settings):
         for service in services:
             for port in ports[service.name]:
@@ -75,7 +87,9 @@ def _run(settings: Settings, supervisor: Supervisor, services: list[Service], ad
     console.print("Stopped.")
 
 
-def services_of(settings: Settings, host: str, dagster_port: int, mlflow_port: int, serving_port: int) -> list[Service]:
+def services_of(
+    settings: Settings, host: str, dagster_port: int, mlflow_port: int, serving_port: int, api_port: int
+) -> list[Service]:
     """What to start: not what the settings say runs elsewhere."""
     to = reachable(host)
     services = []
@@ -83,6 +97,7 @@ def services_of(settings: Settings, host: str, dagster_port: int, mlflow_port: i
         services.append(_model_server(settings, host, serving_port))
     if not settings.mlflow_uri:
         services.append(_mlflow(settings, host, mlflow_port))
+    services.append(_api(settings, host, api_port, settings.serving_address or f"{to}:{serving_port}"))
     page = f"http://{to}:{dagster_port}"
     command = (
         *(sys.executable, "-m", "dagster", "dev", "-w", str(PROJECT / "workspace.yaml")),
@@ -113,6 +128,16 @@ def _mlflow(settings: Settings, host: str, port: int) -> Service:
         *("--allowed-hosts", ",".join(f"{name}:*" for name in sorted(names))),
     )
     return Service("mlflow", "MLflow", command, f"http://{to}:{port}/health", f"http://{to}:{port}")
+
+
+def _api(settings: Settings, host: str, port: int, model_server: str) -> Service:
+    """It waits for the model server by itself, and answers popular tracks meanwhile."""
+    command = (
+        *(sys.executable, "-m", "serving.online", "--host", host, "--port", str(port)),
+        *("--model-server", model_server),
+    )
+    page = f"http://{reachable(host)}:{port}"
+    return Service("api", "API", command, f"{page}/health", page)
 
 
 def reachable(host: str) -> str:

@@ -158,13 +158,18 @@ def test_a_taken_port_is_named_with_its_option():
 
 
 def test_services_that_run_elsewhere_are_not_started(settings):
-    assert [s.name for s in services_of(settings, "127.0.0.1", 1, 2, 3)] == ["model-server", "mlflow", "dagster"]
+    assert [s.name for s in services_of(settings, "127.0.0.1", 1, 2, 3, 4)] == [
+        "model-server",
+        "mlflow",
+        "api",
+        "dagster",
+    ]
     elsewhere = settings.model_copy(update={"mlflow_uri": "http://mlflow:5000", "serving_address": "serving:8500"})
-    assert [s.name for s in services_of(elsewhere, "127.0.0.1", 1, 2, 3)] == ["dagster"]
+    assert [s.name for s in services_of(elsewhere, "127.0.0.1", 1, 2, 3, 4)] == ["api", "dagster"]
 
 
 def test_a_server_for_everyone_is_asked_at_this_machine(settings):
-    services = {s.name: s for s in services_of(settings, "0.0.0.0", 3000, 5000, 8500)}
+    services = {s.name: s for s in services_of(settings, "0.0.0.0", 3000, 5000, 8500, 8600)}
     assert services["mlflow"].probe == "http://127.0.0.1:5000/health"
     assert "--host=0.0.0.0" in services["model-server"].command
     allowed = services["mlflow"].command[services["mlflow"].command.index("--allowed-hosts") + 1]
@@ -194,7 +199,8 @@ def test_a_second_dev_on_one_lake_is_refused(settings):
 def dev(tmp_path):
     """`soundlake dev` as a process on an empty lake."""
     lake = tmp_path / "lake"
-    ports = {"--dagster-port": free_port(), "--mlflow-port": free_port(), "--serving-port": free_port(pair=True)}
+    ports = {option: free_port() for option in ("--dagster-port", "--mlflow-port", "--api-port")}
+    ports["--serving-port"] = free_port(pair=True)
     arguments = [item for option, port in ports.items() for item in (option, str(port))]
     code = "from orchestration.cli import main; main()"
     with (tmp_path / "out").open("wb") as output:
@@ -211,18 +217,19 @@ def dev(tmp_path):
 @needs_proc
 def test_dev_starts_answers_and_leaves_nothing(dev):
     process, lake, ports, out = dev
-    wait_for(lambda: "Ctrl-C" in out.read_text() or process.poll() is not None, "the three services")
+    wait_for(lambda: "Ctrl-C" in out.read_text() or process.poll() is not None, "the four services")
     assert process.poll() is None, out.read_text()
     address = lake / "_soundlake/serving/server.address"
     assert address.read_text() == f"127.0.0.1:{ports['--serving-port']}\n"
     for port, path, sign in (
         (ports["--dagster-port"], "/server_info", b"dagster_version"),
         (ports["--mlflow-port"], "/health", b"OK"),
+        (ports["--api-port"], "/health", b"ok"),
     ):
         with urllib.request.urlopen(f"http://127.0.0.1:{port}{path}", timeout=30) as answer:
             assert sign in answer.read()
     groups = groups_of(process.pid)
-    assert len(groups) == 3
+    assert len(groups) == 4
     process.send_signal(signal.SIGINT)
     assert process.wait(60) == 0
     assert left_of(groups) == []

@@ -51,7 +51,7 @@ def export_model(folder: Path, version: int) -> Path:
         def recommend(self, history, exclude, context, k):
             scores = tf.reduce_sum(self.plays(history), 1) @ tf.transpose(self.vectors) + self.bias
             hidden = tf.reduce_max(tf.one_hot(self.table.lookup(exclude), len(TRACKS)), axis=1)
-            best, index = tf.math.top_k(tf.where(hidden > 0, UNKNOWN_SCORE, scores), k)
+            best, index = tf.math.top_k(tf.where(hidden > 0, UNKNOWN_SCORE, scores), tf.minimum(k, len(TRACKS)))
             shown = best > UNKNOWN_SCORE
             return {"track_ids": tf.where(shown, tf.gather(self.ids, index), ""), "scores": best}
 

@@ -1,0 +1,144 @@
+"""One request: features, candidates, rank, slate, reasons. Whatever part is missing, there is a valid answer."""
+
+from __future__ import annotations
+
+import time
+import uuid
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+from lakehouse.settings import Settings
+from models.recommend.diversify import Diversity
+from models.recommend.explore import Exploration
+from models.recommend.sentences import Listening
+from serving.errors import ModelServerError
+from serving.gate import HISTORY
+from serving.online.answers import Degraded, Reply, Timings, item_of
+from serving.online.catalogue import Catalogue
+from serving.online.known import Known, Listeners
+from serving.online.labels import Labels
+from serving.online.metrics import Metrics
+from serving.online.model import cause_of
+from serving.online.ranking import Ranker, Ranking
+from serving.online.requests import Ask
+from serving.recommend import ReasonWriter, inputs_of, untold
+from serving.slate import Arrangement, Place
+
+POPULAR = "popular"
+"""``model`` of an answer that no model ranked."""
+_POOL = 3  # ranked tracks for each place of a list that is re-ranked
+
+
+@dataclass(frozen=True)
+class Answer:
+    """The reply, and the chance of its whole list, which the log needs."""
+
+    reply: Reply
+    chance: float = 1.0
+    context: Mapping[str, Any] = field(default_factory=dict)
+
+
+class OnlinePath:
+    """Everything that answers a request; ``ranker`` is None as long as there is no model server."""
+
+    def __init__(self, settings: Settings, listeners: Listeners, ranker: Ranker | None, metrics: Metrics):
+        self._settings, self._metrics = settings, metrics
+        self.listeners, self.ranker = listeners, ranker
+        self.labels = Labels(settings.models_dir)
+        self.catalogue = Catalogue()
+
+    async def answer(self, ask: Ask, request_id: str | None = None) -> Answer:
+        """Never raises for anything that is down: the answer says so in ``degraded``."""
+        start = time.perf_counter()
+        request_id = request_id or uuid.uuid4().hex
+        label = self.labels.label_for(ask.user_id)
+        known = await self.listeners.find(ask.user_id)
+        seconds = {"features": time.perf_counter() - start}
+        history = (known.history if ask.history is None else ask.history)[-HISTORY:]
+        left_out = ask.exclude if ask.repeats else [*ask.exclude, *dict.fromkeys(history)]
+        degraded, ranking = _missing(known, ask), None
+        if degraded is None:
+            ranking, degraded = await self._by_model(ask, request_id, label, known, history, left_out)
+        if ranking is None:
+            began = time.perf_counter()
+            ranking = self._popular(ask, label, left_out)
+            seconds["rank"] = time.perf_counter() - began
+        seconds |= ranking.seconds
+        began = time.perf_counter()
+        items = self._items(ask, ranking, history)
+        seconds["reasons"] = seconds.get("reasons", 0.0) + time.perf_counter() - began
+        seconds["total"] = time.perf_counter() - start
+        self._count(seconds, ranking, degraded)
+        reply = Reply(
+            request_id=request_id,
+            user_id=ask.user_id,
+            model=POPULAR if ranking.version is None else self._settings.model_name,
+            version=ranking.version,
+            label=ranking.label,
+            degraded=degraded,
+            items=items,
+            timings_ms=Timings(**{name: round(value * 1000, 3) for name, value in seconds.items()}),
+        )
+        chance = 1.0
+        for place in ranking.places:
+            chance *= place.given
+        return Answer(reply, chance, ask.context)
+
+    async def _by_model(
+        self, ask: Ask, request_id: str, label: str, known: Known, history: list[str], left_out: list[str]
+    ) -> tuple[Ranking | None, Degraded | None]:
+        if self.ranker is None:
+            return None, Degraded("model_unreachable", "no model server has answered since the start")
+        inputs = inputs_of(history, left_out, ask.context, known.profile)
+        how, began = self._arrangement(ask.k, request_id), time.perf_counter()
+        try:
+            found = await self.ranker.rank(inputs, ask.k, how, self.catalogue.info, label, ask.explain)
+        except ModelServerError as error:
+            return None, Degraded(cause_of(error), str(error))
+        finally:
+            self._metrics.model.labels(label).observe(time.perf_counter() - began)
+        return found, None
+
+    def _arrangement(self, k: int, request_id: str) -> Arrangement:
+        cap, share = self._settings.api_artist_cap, self._settings.api_explore
+        diversity = Diversity(artist_cap=cap, pool=_POOL * k) if cap else None
+        if not share:
+            return Arrangement(diversity)
+        return Arrangement(diversity, replace(Exploration(), epsilon=share), request_id)
+
+    def _popular(self, ask: Ask, label: str, left_out: list[str]) -> Ranking:
+        """The most played of the segment, without what may not come."""
+        _, ranked = self.catalogue.ranked(ask.context)
+        out = set(left_out)
+        places = [Place(track, score) for track, score in ranked if track not in out][: ask.k]
+        shares, told = untold(places, inputs_of([]))
+        return Ranking(None, label, places, shares, told)
+
+    def _items(self, ask: Ask, ranking: Ranking, history: list[str]) -> list:
+        listening = Listening(history, None, context=ask.context)
+        writer = ReasonWriter(listening, self.catalogue.info, self.catalogue.popular)
+        items = []
+        for i, place in enumerate(ranking.places):
+            found = writer.recommendation(place.track_id, place.score, ranking.shares[i], ranking.told[i])
+            items.append(item_of(replace(found, propensity=place.propensity), ask.explain))
+        return items
+
+    def _count(self, seconds: dict[str, float], ranking: Ranking, degraded: Degraded | None) -> None:
+        for stage, value in seconds.items():
+            self._metrics.stages.labels(stage).observe(value)
+        if degraded is not None:
+            self._metrics.degraded.labels(degraded.cause).inc()
+        elif ranking.places:
+            self._metrics.scores.labels(ranking.label).observe(ranking.places[0].score)
+
+
+def _missing(known: Known, ask: Ask) -> Degraded | None:
+    """Why the model is not asked: it would know nothing of the listener."""
+    if ask.history is not None:
+        return None if ask.history else Degraded("empty_history", "history: the request gives an empty one")
+    if known.down:
+        return Degraded("store_unavailable", known.down)
+    if not known.known:
+        return Degraded("unknown_user", f"the online store has no row of {ask.user_id[:80]!r}")
+    return None if known.history else Degraded("empty_history", "no play is known of this listener")

@@ -1,0 +1,65 @@
+"""Tensors of a request and its answer in TensorFlow Serving's protocol, without TensorFlow's own conversions.
+
+``tf.make_tensor_proto`` and ``tf.make_ndarray`` look at every type there is; a request needs text and one number, and
+this is several times quicker.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+if TYPE_CHECKING:
+    from tensorflow_serving.apis.predict_pb2 import PredictRequest
+
+_FLOAT, _DOUBLE, _INT32, _STRING, _INT64, _BOOL = 1, 2, 3, 7, 9, 10
+_NUMBERS = {
+    _FLOAT: (np.dtype("<f4"), "float_val"),
+    _DOUBLE: (np.dtype("<f8"), "double_val"),
+    _INT32: (np.dtype("<i4"), "int_val"),
+    _INT64: (np.dtype("<i8"), "int64_val"),
+    _BOOL: (np.dtype("?"), "bool_val"),
+}
+
+
+def fill(request: PredictRequest, inputs: Mapping[str, Any]) -> None:
+    """Put ``inputs`` into the request: object arrays of text, or whole numbers (int32)."""
+    for name, value in inputs.items():
+        tensor = request.inputs[name]
+        if isinstance(value, np.ndarray) and value.dtype == object:
+            tensor.dtype = _STRING
+            for size in value.shape:
+                tensor.tensor_shape.dim.add().size = size
+            tensor.string_val.extend([text.encode("utf-8", "surrogatepass") for text in value.reshape(-1).tolist()])
+        else:
+            tensor.dtype = _INT32
+            tensor.tensor_shape.SetInParent()
+            tensor.int_val.append(int(value))
+
+
+def array(tensor: Any) -> np.ndarray:
+    """A ``TensorProto`` as an array; text as an object array of bytes. Raises ValueError for a type that no answer has.
+
+    As the protocol allows: raw bytes, or a list of values whose last one stands for all that are missing.
+    """
+    shape = [dim.size for dim in tensor.tensor_shape.dim]
+    if tensor.dtype == _STRING:
+        out = np.empty(len(tensor.string_val), object)
+        out[:] = list(tensor.string_val)
+        return _whole(out, shape)
+    if tensor.dtype not in _NUMBERS:
+        raise ValueError(f"a tensor of type {tensor.dtype} in an answer; text, float, double, int and bool are known")
+    kind, values = _NUMBERS[tensor.dtype]
+    if tensor.tensor_content:
+        return np.frombuffer(tensor.tensor_content, kind).reshape(shape)
+    return _whole(np.array(getattr(tensor, values), kind), shape)
+
+
+def _whole(values: np.ndarray, shape: Sequence[int]) -> np.ndarray:
+    size = math.prod(shape)
+    if 0 < len(values) < size:
+        values = np.concatenate([values, np.repeat(values[-1:], size - len(values))])
+    return values.reshape(shape)
