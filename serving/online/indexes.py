@@ -32,10 +32,9 @@ class Indexes:
 
     async def load(self, version: int) -> None:
         """Return once ``of`` can answer."""
-        folder = self._folder / str(version) / INDEX
-        found = None
+        folder, found = self._folder / str(version), None
         try:
-            if folder.is_dir():
+            if (folder / INDEX).is_dir():
                 from serving.index import ItemIndex
 
                 found = await asyncio.get_running_loop().run_in_executor(None, ItemIndex.load, folder)

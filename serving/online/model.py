@@ -105,6 +105,9 @@ class OnlineModel:
         try:
             return await method(request, timeout=left, wait_for_ready=wait)
         except grpc.aio.AioRpcError as error:
+            if "servable version label" in (error.details() or ""):  # TensorFlow Serving calls it an invalid argument
+                what = f"{self.address}: no version of {self.name} has the label asked for ({error.details()})"
+                raise ModelNotServed(self.address, grpc.StatusCode.NOT_FOUND, what) from None
             raise translate(self.address, error) from None
 
 

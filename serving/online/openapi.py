@@ -8,8 +8,9 @@ import msgspec
 from msgspec import Struct
 
 from lakehouse.events import AnyEvent
+from models.context.fields import BANDS, FIELDS
 from serving.online.answers import Reply, Taken
-from serving.online.requests import Ask
+from serving.online.requests import MAX_TEXT, Ask
 from serving.online.users import User
 
 
@@ -48,7 +49,21 @@ def components() -> dict[str, Any]:
     for name, schema in found.items():
         if name.endswith("Event") and "received_at" in schema.get("required", ()):
             schema["required"] = [field for field in schema["required"] if field != "received_at"]
+    found["Ask"]["properties"]["context"] = _context()
     return found
+
+
+def _context() -> dict[str, Any]:
+    """The fields of a moment, each with its range; every one may be left out or null."""
+    fields: dict[str, Any] = {}
+    for name in FIELDS:
+        bands = BANDS.get(name)
+        if bands is None:
+            fields[name] = {"type": ["string", "null"], "maxLength": MAX_TEXT}
+        else:
+            kind = "integer" if bands.whole else "number"
+            fields[name] = {"type": [kind, "null"], "minimum": bands.low, "maximum": bands.high}
+    return {"type": "object", "properties": fields, "additionalProperties": False, "default": {}}
 
 
 def describe(answers: str, shape: type | None, body: type | None = None, status: int = 200) -> dict[str, Any]:

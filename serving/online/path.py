@@ -105,7 +105,8 @@ class OnlinePath:
         diversity = Diversity(artist_cap=cap, pool=_POOL * k) if cap else None
         if not share:
             return Arrangement(diversity)
-        return Arrangement(diversity, replace(Exploration(), epsilon=share), request_id)
+        slots = tuple(sorted({max(k - 3, 0), k - 1}))
+        return Arrangement(diversity, Exploration(slots, epsilon=share, seed=self._settings.seed), request_id)
 
     def _popular(self, ask: Ask, label: str, left_out: list[str]) -> Ranking:
         """The most played of the segment, without what may not come."""

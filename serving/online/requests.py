@@ -32,7 +32,7 @@ class Refused(Exception):
 
     def body(self) -> dict[str, Any]:
         """As the API answers it."""
-        return {"error": {"field": self.field, "value": shown(self.value), "message": self.message}}
+        return {"error": {"field": shown(self.field), "value": shown(self.value), "message": shown(self.message, 500)}}
 
 
 class Ask(Struct, kw_only=True, forbid_unknown_fields=True):
@@ -110,7 +110,7 @@ def value_at(body: bytes, path: str | None) -> Any:
         value = msgspec.json.decode(body)
         for part in re.findall(r"[^.\[\]]+|\[\d+\]", "" if path in (None, "body") else path):
             value = value[int(part[1:-1])] if part.startswith("[") else value[part]
-    except (msgspec.DecodeError, RecursionError, KeyError, IndexError, TypeError):
+    except (ValueError, RecursionError, KeyError, IndexError, TypeError):  # bad UTF-8 is a ValueError, too
         return None
     return value
 
@@ -137,9 +137,9 @@ def _not_finite(value: Any, path: str) -> tuple[str, str] | None:
     return None
 
 
-def shown(value: Any) -> Any:
+def shown(value: Any, longest: int = _SHOWN_VALUE) -> Any:
     """A value as an error repeats it: short, and always JSON."""
     if value is None or isinstance(value, bool) or isinstance(value, int) and abs(value) < 2**53:
         return value
     text = value if isinstance(value, str) else str(value)
-    return text if len(text) <= _SHOWN_VALUE else f"{text[:_SHOWN_VALUE]}…"
+    return text if len(text) <= longest else f"{text[:longest]}…"

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import socket
+import threading
 import time
+import urllib.request
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 
@@ -55,3 +58,25 @@ def running(settings, address: str | None, ready: bool = True):
             assert time.monotonic() < deadline, client.get("/ready").text
             time.sleep(0.02)
         yield client
+
+
+@contextmanager
+def listening(settings, address: str | None):
+    """The address of an app behind a real socket, for clients that are programs of their own."""
+    import uvicorn
+
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    app = create_app(settings, address)
+    server = uvicorn.Server(uvicorn.Config(app, port=port, log_level="warning", access_log=False))
+    thread = threading.Thread(target=server.run, daemon=True)
+    thread.start()
+    url, deadline = f"http://127.0.0.1:{port}", time.monotonic() + 20
+    while not server.started or app.state.service.ready.catalogue != "ok":
+        assert thread.is_alive() and time.monotonic() < deadline
+        time.sleep(0.02)
+    urllib.request.urlopen(f"{url}/health", timeout=10).close()
+    yield url
+    server.should_exit = True
+    thread.join(15)

@@ -124,7 +124,7 @@ def test_what_was_shown_is_logged_after_the_reply(served, world):
 def test_exploration_is_logged_with_the_chance_of_each_place(served, world):
     settings = served.model_copy(update={"api_explore": 1.0})
     with running(settings, world.server.address) as api:
-        replies = [ask(api, k=5).json() for _ in range(10)]
+        replies = [ask(api, k=4).json() for _ in range(10)]
     chances = [item["propensity"] for reply in replies for item in reply["items"]]
     assert min(chances) < 1 and all(0 < chance <= 1 for chance in chances)
     assert len({tuple(item["track_id"] for item in reply["items"]) for reply in replies}) > 1
