@@ -28,7 +28,13 @@ PAYLOADS = {
     "session_start": {},
     "session_end": {},
     "ad_request": {"ad_break_id": "b", "placement": "start", **CHOICE},
-    "recommendation_shown": {"track_ids": ["a", "b"], "surface": "home", **CHOICE},
+    "recommendation_shown": {
+        "track_ids": ["a", "b"],
+        "surface": "home",
+        "request_id": "r",
+        "propensities": [1.0, 0.25],
+        **CHOICE,
+    },  # fmt: skip
     "subscription_change": {"from_plan": "free", "to_plan": "family"},
     **{kind: {"track_id": "t"} for kind in ("like", "unlike")},
     **{kind: {"ad_id": "a", "position_ms": 1, **CHOICE} for kind in ("ad_impression", "ad_complete")},

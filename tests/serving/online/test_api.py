@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gzip
+from datetime import date
 from pathlib import Path
 
 import pytest
@@ -10,6 +11,8 @@ from online_api import running
 from tiny_model import expected_scores
 
 from lakehouse.events import decode_event
+from lakehouse.parse import parse
+from lakehouse.rows import RawFile
 
 
 def ask(client, **more):
@@ -27,6 +30,18 @@ def landed(settings) -> list:
     for path in sorted(Path(settings.lake).glob("raw/events/date=*/hour=*/*.jsonl.gz")):
         events += [decode_event(line) for line in gzip.decompress(path.read_bytes()).splitlines()]
     return events
+
+
+def ingested(settings) -> tuple[list[dict], list[dict]]:
+    """Rows of bronze.events that ingest makes of the raw zone, and what it puts into quarantine."""
+    good, bad = [], []
+    for path in sorted(Path(settings.lake).glob("raw/events/date=*/hour=*/*.jsonl.gz")):
+        file = RawFile(str(path), "events", date.fromisoformat(path.parts[-3].removeprefix("date=")))
+        with path.open("rb") as stream:
+            for rows, faults in parse(file, stream, b"key"):
+                good += rows.to_pylist() if rows is not None else []
+                bad += faults.to_pylist() if faults is not None else []
+    return good, bad
 
 
 def event(number: int, **more) -> dict:
@@ -119,6 +134,10 @@ def test_what_was_shown_is_logged_after_the_reply(served, world):
     assert (shown.payload.policy, shown.payload.policy_version) == (world.name, "1")
     assert (shown.device.type, shown.context.country, shown.context.temperature_c) == ("phone", "FR", 3.5)
     assert events[nobody["request_id"]].payload.policy == "popular" and len(events) == 2
+    good, bad = ingested(served)
+    assert bad == [] and {row["event_id"] for row in good} == set(events)
+    row = next(row["payload"] for row in good if row["event_id"] == reply["request_id"])
+    assert (row["request_id"], row["propensities"]) == (reply["request_id"], [1.0] * 3)
 
 
 def test_exploration_is_logged_with_the_chance_of_each_place(served, world):
