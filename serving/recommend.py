@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 
 from models.context.wire import words
-from models.recommend.explain import Explanation, TrackInfo, attribute_key, explanations
+from models.recommend.explain import Explanation, Played, TrackInfo, attribute_key
 from models.recommend.sentences import Listening, sentence
 from serving.answers import as_text
 from serving.client import ModelClient
@@ -197,7 +197,7 @@ class ReasonWriter:
 
     def __init__(self, listening: Listening, track_info: TrackInfo, popular: frozenset[str]):
         self._history, self._info, self._popular = list(listening.history), track_info, popular
-        self._listening = listening
+        self._listening, self._played = listening, Played(self._history, track_info)
 
     def recommendation(self, track_id: str, score: float, contributions: np.ndarray, told: Told) -> Recommendation:
         shares = self._shares(contributions)
@@ -228,23 +228,26 @@ class ReasonWriter:
         if told is None:
             return None
         plays, rest, groups = told
-        plays = plays[None, : len(self._history)]
-        return explanations([track_id], self._history, plays, rest[None], groups, self._info)[0]
+        plays = plays[: len(self._history)]
+        return Explanation.of(track_id, self._history, plays, rest, groups, self._info, self._played)
 
     def _shares(self, contributions: np.ndarray) -> dict[str, float]:
         """Played track -> its part (0 to 1) of all that raised the score; repeated plays count together."""
-        total: dict[str, float] = {}
-        for played, value in zip(self._history, contributions, strict=False):
-            if played:
-                total[played] = total.get(played, 0.0) + float(value)
-        positive = sum(float(value) for value in contributions if value > 0)
-        return {played: min(value / positive, 1.0) for played, value in total.items() if value > 0}
+        contributions = np.asarray(contributions, np.float64)
+        total = self._played.together(contributions[: len(self._history), None])[:, 0].tolist()
+        positive = float(contributions[contributions > 0].sum())
+        return {
+            played: min(value / positive, 1.0)
+            for played, value in zip(self._played.keys, total, strict=True)
+            if played and value > 0
+        }
 
     def _facts(self, track_id: str) -> list[Reason]:
         facts = []
         artist = attribute_key(track_id, "artist", self._info)
         if artist and any(
-            attribute_key(played, "artist", self._info) == artist for played in self._history if played != track_id
+            theirs[0] == artist and played != track_id
+            for played, theirs in zip(self._played.keys, self._played.attributes, strict=True)
         ):
             who = self._info[track_id].get("artist") or artist
             facts.append(Reason(SAME_ARTIST, f"you listen to {who}"))

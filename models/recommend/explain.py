@@ -17,6 +17,7 @@ import numpy as np
 PLAY, CONTEXT, BASE, OTHER = "play", "context", "base", "other"
 NAMEABLE = 0.1
 """Share of all that raised a score from which on a play or a field is named, whatever else raised it more."""
+ATTRIBUTES = ("artist", "album", "genre")
 TrackInfo = Mapping[str, Mapping[str, Any]]
 """Track id -> {"title", "artist", "artist_id", "album", "album_id", "genre"}; every part may be missing."""
 
@@ -73,11 +74,12 @@ class Explanation:
         rest: np.ndarray,
         groups: Sequence[str],
         info: TrackInfo | None = None,
+        played: Played | None = None,
     ) -> Explanation:
         """From the parts of the plays (float [L, G], beside ``history``) and what no play is named for (float [G]).
 
-        Plays of one track count together; the score is the sum. Raises ValueError where lengths differ or a part is not
-        finite.
+        Plays of one track count together; the score is the sum. ``played``: of ``history`` and ``info``, for whoever
+        explains several tracks. Raises ValueError where lengths differ or a part is not finite.
         """
         plays, rest = np.asarray(plays, np.float64), np.asarray(rest, np.float64)
         if plays.shape != (len(history), len(groups)) or rest.shape != (len(groups),):
@@ -87,7 +89,7 @@ class Explanation:
             )
         if not (np.isfinite(plays).all() and np.isfinite(rest).all()):
             raise ValueError(f"explanation of {track_id}: a part is not finite; is the track one that was ranked?")
-        reasons = [*_of_plays(track_id, history, plays, groups, info or {})]
+        reasons = [*_of_plays(track_id, played or Played(history, info or {}), plays, groups)]
         known = dict(zip(groups, rest.tolist(), strict=True))
         base = known.pop(BASE, 0.0)
         for group, value in known.items():
@@ -123,20 +125,23 @@ class Explanation:
         any single play.
         """
         raised = [Cause(r.kind, (r.key,), r.contribution) for r in self.reasons if r.contribution > 0]
+        least = NAMEABLE * sum(cause.contribution for cause in raised)
         together = (self._together(attribute, info or {}) for attribute in ("artist", "album"))
         raised += [cause for cause in together if cause is not None]
         if kinds is not None:
             return max((c for c in raised if c.kind in kinds), key=lambda cause: cause.contribution, default=None)
-        named = [c for c in raised if removable(c) and self.share(c.contribution) >= NAMEABLE]
+        named = [c for c in raised if c.contribution >= least and removable(c)]
         return max(named or raised, key=lambda cause: cause.contribution, default=None)
 
     def _together(self, attribute: str, info: TrackInfo) -> Cause | None:
         own = attribute_key(self.track_id, attribute, info)
+        if own is None:
+            return None
         plays = [
             reason
-            for reason in self.of_kind(PLAY)
-            if reason.contribution > 0 and reason.key != self.track_id
-            and own is not None and attribute_key(reason.key, attribute, info) == own
+            for reason in self.reasons
+            if reason.kind == PLAY and reason.contribution > 0 and reason.key != self.track_id
+            and attribute_key(reason.key, attribute, info) == own
         ]  # fmt: skip
         total = sum(reason.contribution for reason in plays)
         if len(plays) < 2 or max(reason.contribution for reason in plays) > total / 2:
@@ -158,6 +163,27 @@ def removable(cause: Cause) -> bool:
     return cause.kind in (PLAY, CONTEXT) or cause.kind.startswith("plays_of_")
 
 
+class Played:
+    """A history for all tracks of one answer: its different plays, how often each, and their attributes."""
+
+    def __init__(self, history: Sequence[str], info: TrackInfo):
+        self.info = info
+        self.times = Counter(history)
+        self.keys = list(self.times)
+        place = {key: i for i, key in enumerate(self.keys)}
+        self._together = np.zeros((len(self.keys), len(history)))
+        self._together[[place[track] for track in history], np.arange(len(history))] = 1
+        self.attributes = [_attributes(key, info) for key in self.keys]
+
+    def together(self, plays: np.ndarray) -> np.ndarray:
+        """float64 [P, G]: parts of the plays [L, G], those of one track added up."""
+        return self._together @ plays
+
+
+def _attributes(track_id: str, info: TrackInfo) -> tuple[str | None, ...]:
+    return tuple(attribute_key(track_id, attribute, info) for attribute in ATTRIBUTES)
+
+
 def explanations(
     tracks: Sequence[str],
     history: Sequence[str],
@@ -167,8 +193,9 @@ def explanations(
     info: TrackInfo | None = None,
 ) -> list[Explanation]:
     """One request's answer: plays [C, L, G] and rest [C, G] of the C ``tracks``, as of the signature ``reasons``."""
+    played = Played(history, info or {})
     return [
-        Explanation.of(track, history, of_plays, of_rest, groups, info)
+        Explanation.of(track, history, of_plays, of_rest, groups, info, played)
         for track, of_plays, of_rest in zip(tracks, plays, rest, strict=True)
     ]
 
@@ -179,20 +206,18 @@ def attribute_key(track_id: str, attribute: str, info: TrackInfo) -> str | None:
     return known.get(f"{attribute}_id") or known.get(attribute) or None
 
 
-def _of_plays(track_id: str, history: Sequence[str], plays: np.ndarray, groups: Sequence[str], info: TrackInfo):
-    times = Counter(played for played in history if played)
-    parts: dict[str, np.ndarray] = {}
-    for played, values in zip(history, plays, strict=True):
-        if played or values.any():
-            parts[played] = parts[played] + values if played in parts else values
-    for played, values in parts.items():
-        if values.any():
-            ways = {group: float(value) for group, value in zip(groups, values, strict=True) if value}
-            yield Reason(PLAY, played, float(values.sum()), ways, times[played], _same(track_id, played, info))
+def _of_plays(track_id: str, played: Played, plays: np.ndarray, groups: Sequence[str]):
+    parts = played.together(plays)
+    totals, rows, own = parts.sum(1).tolist(), parts.tolist(), _attributes(track_id, played.info)
+    for i in np.flatnonzero(parts.any(1)).tolist():
+        key = played.keys[i]
+        ways = {group: value for group, value in zip(groups, rows[i], strict=True) if value}
+        same = ("track",) if key == track_id else _same(own, played.attributes[i])
+        yield Reason(PLAY, key, totals[i], ways, played.times[key], same)
 
 
-def _same(track_id: str, played: str, info: TrackInfo) -> tuple[str, ...]:
-    if played == track_id:
-        return ("track",)
-    keys = {a: (attribute_key(track_id, a, info), attribute_key(played, a, info)) for a in ("artist", "album", "genre")}
-    return tuple(attribute for attribute, (ours, theirs) in keys.items() if ours is not None and ours == theirs)
+def _same(ours: tuple[str | None, ...], theirs: tuple[str | None, ...]) -> tuple[str, ...]:
+    artist, album, genre = (mine is not None and mine == its for mine, its in zip(ours, theirs, strict=True))
+    if not (artist or album or genre):
+        return ()  # nearly all
+    return tuple(name for name, same in zip(ATTRIBUTES, (artist, album, genre), strict=True) if same)
