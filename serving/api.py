@@ -9,6 +9,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
 from fastapi import FastAPI
+from fastapi_offline import FastAPIOffline
 
 from lakehouse.settings import Settings
 from serving.online.guard import Guard
@@ -31,7 +32,8 @@ def create_app(settings: Settings, model_server: str | None = None) -> FastAPI:
         async with service:
             yield
 
-    app = FastAPI(
+    app = FastAPIOffline(
+        redoc_url=None,
         title="soundlake recommendations",
         version="1",
         description="Recommendations with reasons, events, and what is known of a listener.",

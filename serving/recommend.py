@@ -154,9 +154,9 @@ def told_of(outputs: Mapping[str, np.ndarray]) -> tuple[np.ndarray, list[Told]]:
     return shares, [(plays[c], rest[c], groups) for c in range(len(plays))]
 
 
-def untold(candidates: Sequence[str], inputs: Mapping[str, np.ndarray]) -> tuple[np.ndarray, list[Told]]:
-    """The same where nobody says why: zeros and None."""
-    return np.zeros((len(candidates), inputs["history"].shape[1] + 1), np.float32), [None] * len(candidates)
+def untold(candidates: Sequence, plays: int) -> tuple[np.ndarray, list[Told]]:
+    """The same where nobody says why, for a history of so many plays: zeros and None."""
+    return np.zeros((len(candidates), plays + 1), np.float32), [None] * len(candidates)
 
 
 def _strings(values: list) -> np.ndarray:
@@ -171,7 +171,7 @@ def _why(
 ) -> tuple[np.ndarray, list[Told]]:
     """Contributions [C, L+1] by the same version that answered, and its reasons, None of a model without them; zeros
     and None when the version has gone meanwhile."""
-    shares, nothing = untold(candidates, asked)
+    shares, nothing = untold(candidates, asked["history"].shape[1])
     if not candidates:
         return shares, nothing
     inputs = {**asked, "candidates": _strings([candidates])}

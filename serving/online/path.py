@@ -2,19 +2,22 @@
 
 from __future__ import annotations
 
+import logging
 import time
 import uuid
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
+import grpc
+
 from lakehouse.settings import Settings
 from models.recommend.diversify import Diversity
 from models.recommend.explore import Exploration
 from models.recommend.sentences import Listening
-from serving.errors import ModelServerError
+from serving.errors import ModelServerError, ServerUnreachable
 from serving.gate import HISTORY
-from serving.online.answers import Degraded, Reply, Timings, item_of
+from serving.online.answers import Degraded, Item, Reply, Timings, item_of
 from serving.online.catalogue import Catalogue
 from serving.online.known import Known, Listeners
 from serving.online.labels import Labels
@@ -25,6 +28,7 @@ from serving.online.requests import Ask
 from serving.recommend import ReasonWriter, inputs_of, untold
 from serving.slate import Arrangement, Place
 
+LOGGER = logging.getLogger(__name__)
 POPULAR = "popular"
 """``model`` of an answer that no model ranked."""
 _POOL = 3  # ranked tracks for each place of a list that is re-ranked
@@ -57,17 +61,21 @@ class OnlinePath:
         seconds = {"features": time.perf_counter() - start}
         history = (known.history if ask.history is None else ask.history)[-HISTORY:]
         left_out = ask.exclude if ask.repeats else [*ask.exclude, *dict.fromkeys(history)]
-        degraded, ranking = _missing(known, ask), None
+        degraded, ranking, items = _missing(known, ask), None, []
         if degraded is None:
-            ranking, degraded = await self._by_model(ask, request_id, label, known, history, left_out)
+            try:
+                ranking = await self._by_model(ask, request_id, label, known, history, left_out)
+                items = self._items(ask, ranking, history, seconds)
+            except ModelServerError as error:
+                ranking, degraded = None, Degraded(cause_of(error), str(error))
+            except Exception as error:  # an answer that nobody can read is as good as none
+                LOGGER.exception("request %s: the model's answer could not be used", request_id)
+                ranking, degraded = None, Degraded("model_error", f"{type(error).__name__}: {error}")
         if ranking is None:
             began = time.perf_counter()
-            ranking = self._popular(ask, label, left_out)
-            seconds["rank"] = time.perf_counter() - began
-        seconds |= ranking.seconds
-        began = time.perf_counter()
-        items = self._items(ask, ranking, history)
-        seconds["reasons"] = seconds.get("reasons", 0.0) + time.perf_counter() - began
+            ranking = self._popular(ask, label, history, left_out)
+            ranking.seconds["rank"] = time.perf_counter() - began
+            items = self._items(ask, ranking, history, seconds)
         seconds["total"] = time.perf_counter() - start
         self._count(seconds, ranking, degraded)
         reply = Reply(
@@ -87,18 +95,16 @@ class OnlinePath:
 
     async def _by_model(
         self, ask: Ask, request_id: str, label: str, known: Known, history: list[str], left_out: list[str]
-    ) -> tuple[Ranking | None, Degraded | None]:
+    ) -> Ranking:
+        """Raises a ``ModelServerError``."""
         if self.ranker is None:
-            return None, Degraded("model_unreachable", "no model server has answered since the start")
+            raise ServerUnreachable("", grpc.StatusCode.UNAVAILABLE, "no model server is known to this API")
         inputs = inputs_of(history, left_out, ask.context, known.profile)
         how, began = self._arrangement(ask.k, request_id), time.perf_counter()
         try:
-            found = await self.ranker.rank(inputs, ask.k, how, self.catalogue.info, label, ask.explain)
-        except ModelServerError as error:
-            return None, Degraded(cause_of(error), str(error))
+            return await self.ranker.rank(inputs, ask.k, how, self.catalogue.info, label, ask.explain)
         finally:
             self._metrics.model.labels(label).observe(time.perf_counter() - began)
-        return found, None
 
     def _arrangement(self, k: int, request_id: str) -> Arrangement:
         cap, share = self._settings.api_artist_cap, self._settings.api_explore
@@ -108,21 +114,25 @@ class OnlinePath:
         slots = tuple(sorted({max(k - 3, 0), k - 1}))
         return Arrangement(diversity, Exploration(slots, epsilon=share, seed=self._settings.seed), request_id)
 
-    def _popular(self, ask: Ask, label: str, left_out: list[str]) -> Ranking:
+    def _popular(self, ask: Ask, label: str, history: list[str], left_out: list[str]) -> Ranking:
         """The most played of the segment, without what may not come."""
         _, ranked = self.catalogue.ranked(ask.context)
         out = set(left_out)
         places = [Place(track, score) for track, score in ranked if track not in out][: ask.k]
-        shares, told = untold(places, inputs_of([]))
+        shares, told = untold(places, len(history))
         return Ranking(None, label, places, shares, told)
 
-    def _items(self, ask: Ask, ranking: Ranking, history: list[str]) -> list:
+    def _items(self, ask: Ask, ranking: Ranking, history: list[str], seconds: dict[str, float]) -> list[Item]:
+        """Names and reasons in words; what they and the ranking took is added to ``seconds``."""
+        began = time.perf_counter()
         listening = Listening(history, None, context=ask.context)
         writer = ReasonWriter(listening, self.catalogue.info, self.catalogue.popular)
         items = []
         for i, place in enumerate(ranking.places):
             found = writer.recommendation(place.track_id, place.score, ranking.shares[i], ranking.told[i])
             items.append(item_of(replace(found, propensity=place.propensity), ask.explain))
+        seconds.update(ranking.seconds)
+        seconds["reasons"] = seconds.get("reasons", 0.0) + time.perf_counter() - began
         return items
 
     def _count(self, seconds: dict[str, float], ranking: Ranking, degraded: Degraded | None) -> None:

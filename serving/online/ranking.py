@@ -76,7 +76,7 @@ class Ranker:
         clock.stage("slate")
         ids = [place.track_id for place in places]
         if not explain or not ids:
-            shares, told = untold(ids, inputs)
+            shares, told = untold(ids, inputs["history"].shape[1])
         elif "plays" in answer.outputs:
             shares, told = _those(answer, ranked, ids)
         else:
@@ -99,7 +99,7 @@ class Ranker:
                 return answer.outputs["contributions"][0], [None] * len(ids)
         except ModelServerError:
             pass
-        return untold(ids, inputs)
+        return untold(ids, inputs["history"].shape[1])
 
 
 def topped_up(places: list[Place], ranked: list[tuple[str, float]], k: int) -> list[Place]:

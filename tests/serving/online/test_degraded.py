@@ -46,7 +46,7 @@ def test_a_model_server_that_hangs_is_killed_and_comes_back(own_server, served):
         assert time.monotonic() - began < 2
         os.kill(own_server.pid, signal.SIGCONT)
         own_server.kill()
-        gone = ask(api)
+        gone = ask(api, history=[f"t{i}" for i in (1, 4, 1, 1, 4)])
         assert gone["degraded"]["cause"] == "model_unreachable" and popular(gone)
         assert own_server.address in gone["degraded"]["detail"]
         text = api.get("/metrics").text
@@ -134,3 +134,20 @@ def test_a_landing_zone_that_can_not_be_written_refuses_events_and_answers_on(se
         assert ask(api)["degraded"] is None
         raw.unlink()
         assert api.post("/v1/events", json={"events": [event]}).status_code == 202
+
+
+def test_an_answer_that_makes_no_sense_is_none(served, world, monkeypatch):
+    from serving.online.model import OnlineModel
+
+    whole = OnlineModel.ask
+
+    async def broken(self, inputs, signature, deadline, **more):
+        found = await whole(self, inputs, signature, deadline, **more)
+        if signature == "explain":
+            found.outputs["contributions"] = found.outputs["contributions"][:, :1, :1]
+        return found
+
+    with running(served, world.server.address) as api:
+        monkeypatch.setattr(OnlineModel, "ask", broken)
+        reply = ask(api)
+        assert reply["degraded"]["cause"] == "model_error" and popular(reply)

@@ -76,3 +76,11 @@ def test_every_control_has_a_name(page):
             .map(control => control.id)"""
     )
     assert unnamed == []
+
+
+def test_the_documents_need_no_network_either(page):
+    page.asked.clear()
+    page.goto(f"{page.home}/docs")
+    page.get_by_text("/v1/recommendations").first.wait_for()
+    assert page.failures == []
+    assert all(address.startswith((page.home, "data:")) for address in page.asked)
