@@ -62,7 +62,11 @@ async def events(request: Request) -> Response:
     return _answer(Taken(len(found), ", ".join(places)), 202)
 
 
-@router.get("/v1/users/{user_id:path}", openapi_extra=describe("what is known; nothing of an unknown user", User))
+@router.get(
+    "/v1/users/{user_id:path}",
+    openapi_extra=describe("what is known; nothing of an unknown user", User),
+    responses={404: {"description": "no path: an id with a line break can not stand in one"}},
+)
 async def user(request: Request, user_id: str) -> Response:
     """What is known of a listener: features, history, profile, lists shown."""
     service: Service = request.app.state.service
