@@ -56,7 +56,7 @@ class TreeRanker(tf.Module):
     def __init__(self, trees: Trees, extra: ContextFeatures):
         super().__init__(name="lambdamart")
         self.trees, self.extra = trees, extra
-        self.of_field = tf.Variable(_field_of(extra.names), trainable=False, name="of_field")
+        self.of_field = tf.Variable(field_of(extra.names), trainable=False, name="of_field")
 
     def over(self, extra: ContextFeatures, mine: Catalogue, theirs: Catalogue) -> TreeRanker:
         """The same trees over what other plays say of moments; raises ValueError where they name other columns."""
@@ -115,7 +115,7 @@ def _sides(moment: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
     return moment[:, : len(FIELDS)], moment[:, len(FIELDS) :]
 
 
-def _field_of(names: tuple[str, ...]) -> np.ndarray:
+def field_of(names: tuple[str, ...]) -> np.ndarray:
     """int32 [columns]: the field (a place in ``KEYS``) that each column of the moment speaks of, ``MOMENT`` for all."""
     out = []
     for name in names:

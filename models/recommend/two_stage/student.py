@@ -1,0 +1,156 @@
+"""The trees' student: a small network in the place of LambdaMART, distilled from its scores.
+
+It reads the rows that the trees read and answers as they do (Hinton, Vinyals & Dean 2015, "Distilling the knowledge in
+a neural network"; for ranking by trees Cohen et al. 2018, "Universal approximation functions for fast learning to
+rank"): a matrix product instead of a walk down hundreds of trees. See
+:mod:`models.recommend.two_stage.student_training` for how it learns.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass
+
+import numpy as np
+import tensorflow as tf
+
+from models.context import FIELDS
+from models.context.wire import MOMENT
+from models.data import Catalogue
+from models.recommend.integrated_gradients import integrated_gradients
+from models.recommend.two_stage.context_features import ContextFeatures
+from models.recommend.two_stage.contextual_parts import Pieces
+from models.recommend.two_stage.groundwork import Part
+from models.recommend.two_stage.rankers import Parts, TreeRanker, field_of
+
+STEPS = 32
+"""Of integrated gradients."""
+Progress = Callable[[Mapping[str, float]], None]
+
+
+@dataclass(frozen=True)
+class StudentConfig:
+    """hidden: widths of the layers. bins: pieces that each feature is cut into. moments: at most so many are learned
+    from. temperature: of the soft targets. level: weight of the squared difference of the scores, about their moment's
+    mean, beside the divergence: the score is added to other opinions, so its scale matters, not the order alone.
+    """
+
+    hidden: tuple[int, ...] = (64, 32)
+    bins: int = 4
+    epochs: int = 20
+    batch_size: int = 64
+    learning_rate: float = 4e-3
+    weight_decay: float = 1e-4
+    temperature: float = 1.0
+    level: float = 0.1
+    moments: int = 12_000
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        for name in ("bins", "epochs", "batch_size", "moments"):
+            if getattr(self, name) < 1:
+                raise ValueError(f"StudentConfig.{name}: {getattr(self, name)} must be at least 1")
+        if not self.temperature > 0:
+            raise ValueError(f"StudentConfig.temperature: {self.temperature} must be above 0")
+        if not self.hidden or min(self.hidden) < 1:
+            raise ValueError(f"StudentConfig.hidden: {self.hidden} must hold at least one width, each at least 1")
+
+    def params(self) -> dict[str, object]:
+        """As logged with a run."""
+        return asdict(self)
+
+
+class RowNetwork(tf.Module):
+    """Scores rows of features each for itself: pieces of their ranges, then rectified layers.
+
+    >>> RowNetwork(Pieces.fit(rows, 4, rng), (64, 32), seed=0)(rows)                # float32 [..., F] -> float32 [...]
+    """
+
+    def __init__(self, pieces: Pieces, hidden: Sequence[int], seed: int = 0):
+        super().__init__(name="row_network")
+        rng, self.pieces = np.random.default_rng(seed), pieces
+        self.n_features = int(pieces.low.shape[0])
+        inputs, self.layers = self.n_features * (pieces.bins + 1), []
+        for n, width in enumerate((*hidden, 1)):
+            start = rng.normal(0, (2 / inputs) ** 0.5, (inputs, width)).astype(np.float32)
+            start *= 0.1 if n == len(hidden) else 1.0
+            self.layers.append(
+                (tf.Variable(start, name=f"layer_{n}"), tf.Variable(tf.zeros([width]), name=f"bias_{n}"))
+            )
+            inputs = width
+
+    @property
+    def hidden(self) -> tuple[int, ...]:
+        """Widths of the layers but the last."""
+        return tuple(int(weights.shape[1]) for weights, _ in self.layers[:-1])
+
+    def __call__(self, rows: tf.Tensor) -> tf.Tensor:
+        return self.of_pieces(self.pieces(rows))
+
+    def of_pieces(self, encoded: tf.Tensor) -> tf.Tensor:
+        """float32 [...] of encoded rows, float32 [..., F * (bins + 1)]."""
+        out = encoded
+        for weights, bias in self.layers[:-1]:
+            out = tf.nn.relu(tf.tensordot(out, weights, 1) + bias)
+        weights, bias = self.layers[-1]
+        return (tf.tensordot(out, weights, 1) + bias)[..., 0]
+
+
+class StudentRanker(tf.Module):
+    """Takes the place of :class:`TreeRanker`: the same arguments, the same answers but for what it failed to learn.
+
+    >>> student = StudentRanker.distil(ranker, ground.parts["next"])
+    >>> student(plays, moment, candidates, features)                                            # float32 [B, C]
+    """
+
+    def __init__(self, network: RowNetwork, extra: ContextFeatures):
+        super().__init__(name="student")
+        self.network, self.extra = network, extra
+        self.of_field = tf.Variable(field_of(extra.names), trainable=False, name="of_field")
+
+    @classmethod
+    def distil(
+        cls,
+        teacher: TreeRanker,
+        parts: Sequence[Part],
+        config: StudentConfig | None = None,
+        progress: Progress | None = None,
+    ) -> StudentRanker:
+        """Of the trees and the examples of their task; ``progress`` gets ``epoch`` (from 1), ``loss`` and ``seconds``.
+
+        Which candidate was right is not looked at: only what the trees say of all of them.
+        """
+        from models.recommend.two_stage.student_training import distilled
+
+        return cls(distilled(teacher, parts, config or StudentConfig(), progress), teacher.extra)
+
+    def over(self, extra: ContextFeatures, mine: Catalogue, theirs: Catalogue) -> StudentRanker:
+        """The same network over what other plays say of moments; raises ValueError where they name other columns."""
+        if extra.names != self.extra.names:
+            raise ValueError(
+                f"two_stage: the student knows the moment by {self.extra.names}, the plays by {extra.names}; fit anew"
+            )
+        return StudentRanker(self.network, extra)
+
+    def __call__(self, plays: tf.Tensor, moment: tf.Tensor, candidates: tf.Tensor, features: tf.Tensor) -> tf.Tensor:
+        return self.network(self.rows(moment, candidates, features))
+
+    def rows(self, moment: tf.Tensor, candidates: tf.Tensor, features: tf.Tensor) -> tf.Tensor:
+        """float32 [B, C, F + columns of the moment]: what the network reads."""
+        return tf.concat([features, self.extra(candidates, moment[:, : len(FIELDS)])], -1)
+
+    def parts(self, plays: tf.Tensor, moment: tf.Tensor, candidates: tf.Tensor, features: tf.Tensor) -> Parts:
+        """Integrated gradients from a candidate whose every feature is at its median.
+
+        They sum to the score exactly, since what the quadrature leaves over is put into the rest; each part is exact
+        but for that error, which falls as 1 / ``STEPS``² (the way through a rectified network has kinks).
+        """
+        pieces, n = self.network.pieces, features.shape[-1]
+        encoded = pieces(self.rows(moment, candidates, features))
+        found = integrated_gradients(self.network.of_pieces, [encoded], [pieces(pieces.centre)], STEPS)
+        smooth, through = tf.split(found.parts[0], [self.network.n_features, -1], -1)
+        through = tf.reshape(through, tf.concat([tf.shape(smooth), [pieces.bins]], 0))
+        values = smooth + tf.reduce_sum(through, -1)
+        by_field = tf.matmul(values[..., n:], tf.one_hot(self.of_field, MOMENT + 1))
+        rest = found.baseline - found.gap
+        return Parts.none(features, plays.shape[1])._replace(features=values[..., :n], moment=by_field, rest=rest)
