@@ -19,9 +19,9 @@ from models.context.wire import MOMENT
 from models.data import Catalogue
 from models.recommend.integrated_gradients import integrated_gradients
 from models.recommend.two_stage.context_features import ContextFeatures
-from models.recommend.two_stage.contextual_parts import Pieces
 from models.recommend.two_stage.groundwork import Part
 from models.recommend.two_stage.rankers import Parts, TreeRanker, field_of
+from models.recommend.two_stage.trees import Trees
 
 STEPS = 32
 """Of integrated gradients."""
@@ -30,14 +30,15 @@ Progress = Callable[[Mapping[str, float]], None]
 
 @dataclass(frozen=True)
 class StudentConfig:
-    """hidden: widths of the layers. bins: pieces that each feature is cut into. moments: at most so many are learned
-    from. temperature: of the soft targets. level: weight of the squared difference of the scores, about their moment's
-    mean, beside the divergence: the score is added to other opinions, so its scale matters, not the order alone.
+    """hidden: widths of the layers. bins: pieces that the range of each feature is cut into. moments: at most so many
+    are learned from. temperature: of the soft targets. level: weight of the squared difference of the scores, about
+    their moment's mean, beside the divergence: the score is added to other opinions, so its scale matters, not the
+    order alone.
     """
 
     hidden: tuple[int, ...] = (64, 32)
     bins: int = 4
-    epochs: int = 20
+    epochs: int = 10
     batch_size: int = 64
     learning_rate: float = 4e-3
     weight_decay: float = 1e-4
@@ -60,17 +61,53 @@ class StudentConfig:
         return asdict(self)
 
 
-class RowNetwork(tf.Module):
-    """Scores rows of features each for itself: pieces of their ranges, then rectified layers.
+class Ramps(tf.Module):
+    """How far each feature has come through each piece of its range, 0 to 1: a piecewise linear encoding (Gorishniy et
+    al. 2022, "On embeddings for numerical features in tabular deep learning") of the range where the teacher looks.
 
-    >>> RowNetwork(Pieces.fit(rows, 4, rng), (64, 32), seed=0)(rows)                # float32 [..., F] -> float32 [...]
+    Made of subtraction, product and clipping alone, which every runtime has, and bounded, which an int8 likes.
     """
 
-    def __init__(self, pieces: Pieces, hidden: Sequence[int], seed: int = 0):
+    def __init__(self, low: np.ndarray, width: np.ndarray, centre: np.ndarray):
+        """low, width: float [F, bins], width infinite for a piece that is not there; centre: float [F], medians."""
+        super().__init__(name="ramps")
+        self.bins, self.n_features = low.shape[1], low.shape[0]
+        values = {"low": low, "slope": 1.0 / np.asarray(width, np.float64), "centre": centre}
+        for name, value in values.items():
+            setattr(self, name, tf.Variable(np.asarray(value, np.float32), trainable=False, name=name))
+
+    @classmethod
+    def of_trees(cls, trees: Trees, rows: np.ndarray, bins: int) -> Ramps:
+        """Edges at quantiles of the splits of each feature: between two splits trees see no difference. rows: float
+        [R, F], of which the medians are."""
+        left, feature, threshold = (trees.arrays[name].numpy() for name in ("left", "feature", "threshold"))
+        inner = left != np.arange(len(left))
+        feature, threshold = feature[inner], threshold[inner]
+        low, width = np.zeros((rows.shape[1], bins)), np.full((rows.shape[1], bins), np.inf)
+        for f in np.unique(feature):
+            edges = np.unique(np.quantile(threshold[feature == f].astype(np.float64), np.linspace(0, 1, bins + 1)))
+            if len(edges) == 1:  # a single split: a step as wide as the values are apart
+                edges = edges[0] + np.array([-0.5, 0.5]) * (rows[:, f].std() * 0.1 + 1e-6)
+            low[f, : len(edges) - 1], width[f, : len(edges) - 1] = edges[:-1], np.diff(edges)
+        return cls(low, width, np.median(rows, 0))
+
+    def __call__(self, rows: tf.Tensor) -> tf.Tensor:
+        """float32 [..., F] -> float32 [..., F * bins]."""
+        through = tf.clip_by_value((rows[..., None] - self.low) * self.slope, 0.0, 1.0)
+        return tf.reshape(through, tf.concat([tf.shape(rows)[:-1], [self.n_features * self.bins]], 0))
+
+
+class RowNetwork(tf.Module):
+    """Scores rows of features each for itself: how far they are through their ranges, then rectified layers.
+
+    >>> RowNetwork(Ramps.of_trees(trees, rows, 4), (64, 32), seed=0)(rows)          # float32 [..., F] -> float32 [...]
+    """
+
+    def __init__(self, ramps: Ramps, hidden: Sequence[int], seed: int = 0):
         super().__init__(name="row_network")
-        rng, self.pieces = np.random.default_rng(seed), pieces
-        self.n_features = int(pieces.low.shape[0])
-        inputs, self.layers = self.n_features * (pieces.bins + 1), []
+        rng, self.ramps = np.random.default_rng(seed), ramps
+        self.n_features = ramps.n_features
+        inputs, self.layers = self.n_features * ramps.bins, []
         for n, width in enumerate((*hidden, 1)):
             start = rng.normal(0, (2 / inputs) ** 0.5, (inputs, width)).astype(np.float32)
             start *= 0.1 if n == len(hidden) else 1.0
@@ -85,10 +122,10 @@ class RowNetwork(tf.Module):
         return tuple(int(weights.shape[1]) for weights, _ in self.layers[:-1])
 
     def __call__(self, rows: tf.Tensor) -> tf.Tensor:
-        return self.of_pieces(self.pieces(rows))
+        return self.of_ramps(self.ramps(rows))
 
-    def of_pieces(self, encoded: tf.Tensor) -> tf.Tensor:
-        """float32 [...] of encoded rows, float32 [..., F * (bins + 1)]."""
+    def of_ramps(self, encoded: tf.Tensor) -> tf.Tensor:
+        """float32 [...] of encoded rows, float32 [..., F * bins]."""
         out = encoded
         for weights, bias in self.layers[:-1]:
             out = tf.nn.relu(tf.tensordot(out, weights, 1) + bias)
@@ -145,12 +182,11 @@ class StudentRanker(tf.Module):
         They sum to the score exactly, since what the quadrature leaves over is put into the rest; each part is exact
         but for that error, which falls as 1 / ``STEPS``² (the way through a rectified network has kinks).
         """
-        pieces, n = self.network.pieces, features.shape[-1]
-        encoded = pieces(self.rows(moment, candidates, features))
-        found = integrated_gradients(self.network.of_pieces, [encoded], [pieces(pieces.centre)], STEPS)
-        smooth, through = tf.split(found.parts[0], [self.network.n_features, -1], -1)
-        through = tf.reshape(through, tf.concat([tf.shape(smooth), [pieces.bins]], 0))
-        values = smooth + tf.reduce_sum(through, -1)
+        ramps, n = self.network.ramps, features.shape[-1]
+        encoded = ramps(self.rows(moment, candidates, features))
+        found = integrated_gradients(self.network.of_ramps, [encoded], [ramps(ramps.centre)], STEPS)
+        by_piece = tf.reshape(found.parts[0], tf.concat([tf.shape(candidates), [ramps.n_features, ramps.bins]], 0))
+        values = tf.reduce_sum(by_piece, -1)
         by_field = tf.matmul(values[..., n:], tf.one_hot(self.of_field, MOMENT + 1))
         rest = found.baseline - found.gap
         return Parts.none(features, plays.shape[1])._replace(features=values[..., :n], moment=by_field, rest=rest)

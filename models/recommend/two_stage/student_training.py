@@ -16,13 +16,13 @@ import numpy as np
 import tensorflow as tf
 
 from models.recommend.adam import FusedAdam
-from models.recommend.two_stage.contextual_parts import MASKED, Pieces
+from models.recommend.two_stage.contextual_parts import MASKED
 from models.recommend.two_stage.groundwork import Part
 from models.recommend.two_stage.rankers import TreeRanker
-from models.recommend.two_stage.student import Progress, RowNetwork, StudentConfig
+from models.recommend.two_stage.student import Progress, Ramps, RowNetwork, StudentConfig
 
 SAMPLE = 100_000
-"""Rows that the pieces of the features are fitted on."""
+"""Rows that say how the features are spread."""
 
 
 class SoftMoments:
@@ -141,7 +141,7 @@ def distilled(
     """The network of :meth:`StudentRanker.distil`, its scores on the teacher's level."""
     rng, started = np.random.default_rng(config.seed), time.monotonic()
     moments = SoftMoments(tf.function(teacher.trees, reduce_retracing=True), parts, config.moments, rng)
-    network = RowNetwork(Pieces.fit(moments.sample(rng), config.bins, rng), config.hidden, config.seed)
+    network = RowNetwork(Ramps.of_trees(teacher.trees, moments.sample(rng), config.bins), config.hidden, config.seed)
     steps = config.epochs * sum(-(-len(drawn) // config.batch_size) for drawn in moments.drawn)
     learning = Distillation(network, config, steps)
     for epoch in range(1, config.epochs + 1):

@@ -57,11 +57,11 @@ def test_parts_are_shaped_like_the_trees_parts_and_sum_to_the_score(trees, parts
 
 def test_a_feature_at_its_median_has_no_part_and_the_rest_says_how_little_the_quadrature_left(parts, student):
     plays, moment, candidates, features = asked(parts, 4)
-    centre = student.network.pieces.centre[: features.shape[-1]]
+    centre = student.network.ramps.centre[: features.shape[-1]]
     made = student.parts(plays, moment, candidates, tf.broadcast_to(centre, features.shape))
     np.testing.assert_allclose(made.features, 0, atol=1e-6)
     whole = student.parts(plays, moment, candidates, features)
-    base = student.network(student.network.pieces.centre[None])[0]
+    base = student.network(student.network.ramps.centre[None])[0]
     score = student(plays, moment, candidates, features)
     assert np.abs(whole.rest - base).max() < 0.03 * np.ptp(score)
 
