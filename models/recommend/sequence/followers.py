@@ -74,9 +74,9 @@ class FollowerHeads(tf.Module):
         logs = logs * power
         if ties is not None:
             worth = tf.reshape(self.ties(states), [shape[0], shape[1], self.kinds, len(TIES)])
-            worth = tf.transpose(worth, [3, 2, 0, 1])[..., None, None]
-            for flag, value in zip(ties.of_lists(lists), tf.unstack(worth, num=len(TIES)), strict=True):
-                logs += flag * value
+            worth = tf.unstack(tf.transpose(worth, [3, 2, 0, 1]), num=len(TIES))
+            for flag, value in zip(ties.of_lists(lists), worth, strict=True):
+                logs += flag * value[..., None, None]  # each for itself: LiteRT knows no more than five axes
         within = tf.nn.softmax(tf.where(known, logs, -1e9)) * tf.cast(known, tf.float32)
         lag = tf.reshape(self.weight(states), [shape[0], shape[1], self.kinds, self.lags])
         lag = tf.transpose(lag, [2, 0, 1, 3]) + self.by_lag[:, None, None]

@@ -76,7 +76,8 @@ def _codes(codes: tf.Tensor, tracks: tf.Tensor) -> tf.Tensor:
 def _first(codes: tf.Tensor, size: tf.Tensor) -> tf.Tensor:
     """int32 [B, 1 + size]: where each code comes first, after a column for unknown; T or later where it does not."""
     shape = tf.shape(codes)
-    rows = tf.broadcast_to(tf.range(shape[0])[:, None], shape)
+    cell = tf.range(shape[0])[:, None] * (size + 1) + codes + 1
     place = tf.where(codes >= 0, tf.broadcast_to(tf.range(shape[1])[None], shape), shape[1])
-    start = tf.fill([shape[0], size + 1], shape[1])
-    return tf.tensor_scatter_nd_min(start, tf.stack([rows, codes + 1], -1), place)
+    # A minimum by segments, not a scattered one, which LiteRT lacks; of what is nowhere it is the largest number.
+    found = tf.math.unsorted_segment_min(tf.reshape(place, [-1]), tf.reshape(cell, [-1]), shape[0] * (size + 1))
+    return tf.reshape(found, [shape[0], size + 1])

@@ -45,6 +45,10 @@ class SoftMoments:
     def __len__(self) -> int:
         return sum(len(drawn) for drawn in self.drawn)
 
+    def steps(self, size: int) -> int:
+        """Batches of ``size`` in one pass."""
+        return sum(-(-len(drawn) // size) for drawn in self.drawn)
+
     def rows(self, part: int, which: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """(float32 [Q, C, F], which of the candidates are there bool [Q, C]) of moments of a part."""
         examples, extra = self.parts[part]
@@ -142,7 +146,7 @@ def distilled(
     rng, started = np.random.default_rng(config.seed), time.monotonic()
     moments = SoftMoments(tf.function(teacher.trees, reduce_retracing=True), parts, config.moments, rng)
     network = RowNetwork(Ramps.of_trees(teacher.trees, moments.sample(rng), config.bins), config.hidden, config.seed)
-    steps = config.epochs * sum(-(-len(drawn) // config.batch_size) for drawn in moments.drawn)
+    steps = config.epochs * moments.steps(config.batch_size)
     learning = Distillation(network, config, steps)
     for epoch in range(1, config.epochs + 1):
         loss = learning.epoch(moments, rng)
