@@ -21,6 +21,15 @@ from benchmarks.report import write_part
 CANDIDATES = 500
 
 
+def progress(values) -> None:
+    """To the screen, a line each time."""
+    print(dict(values), file=sys.stderr, flush=True)
+
+
+def told(**values: float) -> None:
+    progress(values)
+
+
 def data_of(folder: Path | None):
     """Listening data in tie order, and what they are called."""
     from models.vocabulary import tie_order
@@ -45,19 +54,23 @@ def ranker_part(data, name: str, moments: int, per_user: int, out: Path) -> str:
     from models.compress.ranker import judged_rows
     from models.evaluation.split import split
     from models.recommend.two_stage.config import TwoStageConfig
-    from models.recommend.two_stage.groundwork import Groundwork
-    from models.recommend.two_stage.two_stage import TwoStage
+    from models.recommend.two_stage.groundwork import Groundwork, prepared
+    from models.recommend.two_stage.lambdamart import fit_lambdamart
+    from models.recommend.two_stage.rankers import TreeRanker
+    from models.recommend.two_stage.trees import Trees
+    from models.recommend.two_stage.two_stage import joined_rows
 
     train, hold_out = split(data)
     config = replace(TwoStageConfig(sequence=None).with_moments(moments), candidates=256)
     groundwork = Groundwork(config)
-    told = lambda values: print(dict(values), file=sys.stderr, flush=True)  # noqa: E731
-    model = TwoStage(config, groundwork=groundwork).fit(train, told)
-    ground = groundwork.of(groundwork.ordered(train), lambda **values: None)
-    examples = held_out_moments(data, train, hold_out, ground.stage, config, CANDIDATES, per_user)
+    train = groundwork.ordered(train)
+    parts = groundwork.parts("next", train, told)
+    trees = Trees.of(fit_lambdamart(*joined_rows(parts), config.next.ranker))
+    stage, extra, _ = prepared(train, config, told)
+    examples = held_out_moments(data, train, hold_out, stage, config, CANDIDATES, per_user)
     with tempfile.TemporaryDirectory(prefix="soundlake-compress-") as folder:
-        judged = judged_rows(examples, ground.extra)
-        found, _ = compress_ranker(model.rankers["next"], ground.parts["next"], judged, Path(folder), progress=told)
+        judged = judged_rows(examples, extra)
+        found, _ = compress_ranker(TreeRanker(trees, extra), parts, judged, Path(folder), progress=progress)
         (out / "compression-ranker.png").write_bytes(report.plot(found))
     return (
         f"**The ranker** ({name}: {train.n_tracks:,} tracks, trees learned from {moments:,} moments a cut; "

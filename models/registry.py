@@ -61,6 +61,21 @@ def log_version(
     return number
 
 
+def register_files(name: str, run_id: str, source: str, description: str, tags: Mapping[str, str]) -> int:
+    """Register the files at ``source`` (an artefact folder of the run) as the next version of ``name``, which is no
+    pyfunc; ``description`` is that of the name, should it be new. -> the number."""
+    import mlflow
+    from mlflow.exceptions import MlflowException
+
+    client = mlflow.MlflowClient()
+    try:
+        client.create_registered_model(name, description=description)
+    except MlflowException as error:
+        if error.error_code != "RESOURCE_ALREADY_EXISTS":
+            raise
+    return int(client.create_model_version(name, source, run_id, tags=dict(tags)).version)
+
+
 def name_of(registered_name: str, model: str) -> str:
     """The registered name of a model of the line-up; ``registered_name`` itself is that of what listeners get.
 

@@ -20,7 +20,7 @@ from models.evaluation.metrics import Evaluation, compare, evaluate
 from models.evaluation.split import split
 from models.recommend.base import Progress
 from models.recommend.sequence.config import SessionConfig
-from models.registry import CHAMPION, aliased_version
+from models.registry import CHAMPION, aliased_version, register_files
 from models.tracking import connect, log_data_versions, log_model_run, version_tags
 
 log = logging.getLogger(__name__)
@@ -85,7 +85,10 @@ def train_session(
             pass  # nothing more of it
         mlflow.log_metrics(evaluation.flat())
         mlflow.log_artifacts(str(write_session_model(model, Path(folder) / FOLDER)), FOLDER)
-        version = _register(name, run.info.run_id, mlflow.get_artifact_uri(FOLDER), model.version, data_versions)
+        version = register_files(
+            name, run.info.run_id, mlflow.get_artifact_uri(FOLDER), _DESCRIPTION,
+            {"space": model.version} | version_tags(data_versions),
+        )  # fmt: skip
     client, promoted = mlflow.MlflowClient(), not gain.hi < 0
     verdict = {"metric": METRIC, "less popularity": str(gain), "promoted": promoted}
     client.set_model_version_tag(name, str(version), "gate.reason", json.dumps(verdict))
@@ -93,20 +96,6 @@ def train_session(
         client.set_registered_model_alias(name, CHAMPION, str(version))
     log.info("%s version %d: %s less popularity %s", name, version, METRIC, gain)
     return SessionResult(run.info.run_id, version, model.version, evaluation, gain, promoted, seconds)
-
-
-def _register(name: str, run_id: str, source: str, space: str, data_versions: Mapping[str, int]) -> int:
-    import mlflow
-    from mlflow.exceptions import MlflowException
-
-    client = mlflow.MlflowClient()
-    try:
-        client.create_registered_model(name, description=_DESCRIPTION)
-    except MlflowException as error:
-        if error.error_code != "RESOURCE_ALREADY_EXISTS":
-            raise
-    tags = {"space": space} | version_tags(data_versions)
-    return int(client.create_model_version(name, source, run_id, tags=tags).version)
 
 
 def spaces(tracking_uri: str, name: str) -> list[str]:

@@ -6,6 +6,7 @@ import dagster as dg
 
 import assets.activity
 import assets.bronze
+import assets.compression
 import assets.features
 import assets.gold
 import assets.maintenance
@@ -38,6 +39,7 @@ defs = dg.Definitions(
                 assets.silver,
                 assets.gold,
                 assets.models,
+                assets.compression,
                 assets.activity,
                 assets.tuning,
                 assets.memory,

@@ -63,6 +63,13 @@ def region_tracks(data: ListeningData, country: str, n: int) -> np.ndarray:
     return order[played[order] > 0]
 
 
+def most_heard_country(data: ListeningData) -> str | None:
+    """The country that most plays name, None where none does."""
+    codes = data.of_context("country")
+    known = codes[codes >= 0]
+    return data.context_fields.names["country"][int(np.bincount(known).argmax())] if len(known) else None
+
+
 def quantised(vectors: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """(int8 [N, D], scales float32 [N]) of float [N, D]: each row by its own largest value, symmetrically."""
     scale = np.maximum(np.abs(vectors).max(1), 1e-12) / LARGEST

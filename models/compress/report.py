@@ -59,3 +59,34 @@ def plot(found: Comparison) -> bytes:
     tidy(panel, grid="both")
     figure.legend(loc="outside right upper", fontsize=8, frameon=False)
     return png(figure)
+
+
+CARD = """# {name}
+
+{model} of version {number}, as "{chosen}": {note}.
+
+{reason}.
+
+## Versions
+
+{table}
+
+## Data
+
+Held out: {hold_out}. Students and the ranges of int8 come from training plays alone.
+
+## Limits
+
+- NDCG@10 is of the very next play. {candidates}
+- Latencies are of the machine that made this, on one thread; compare them with each other only.
+- A smaller version repeats what its teacher learned, its favours and its mistakes included.
+"""
+
+
+def card(found: Comparison, name: str, number: int, hold_out: str) -> str:
+    """The model card of the chosen version."""
+    candidates = f"Each moment has {found.candidates:,} candidates; a play that is none of them counts 0."
+    return CARD.format(
+        name=name, model=found.model, number=number, chosen=found.choice.name, note=found.chosen.version.note,
+        reason=found.choice.reason, table=markdown(found), hold_out=hold_out, candidates=candidates,
+    )  # fmt: skip

@@ -40,6 +40,9 @@ GRAPH = {
     "online/store": {key_of(view.table).to_user_string() for view in ONLINE.values()},
     "models/candidate": {"gold/sequences", "gold/track_features", "silver/users"},
     "models/champion": {"models/candidate"},
+    "models/compressed_ranker": {"models/champion"},
+    "models/compressed_sequence": {"models/champion"},
+    "models/edge_bundle": {"models/champion"},
     "models/activity": {"gold/sequences", "gold/track_features", "silver/users"},
     "models/tuned": {"gold/sequences", "gold/track_features"},
     "models/session_model": {"gold/sequences", "gold/track_features", "silver/users"},
@@ -63,7 +66,7 @@ PARTITIONED = {
 JOBS = {
     "ingest": PARTITIONED,
     "refresh": {k for k in GRAPH if k.startswith(("silver/", "gold/", "online/"))} - PARTITIONED,
-    "train": {"models/candidate", "models/champion", "models/activity", "models/session_model"},
+    "train": {k for k in GRAPH if k.startswith("models/")} - {"models/tuned"},
     "tune": {"models/tuned"},
     "publish": {"serving/exported_model", "serving/item_index", "serving/served_version"},
     "maintenance": {"maintenance/tables"},

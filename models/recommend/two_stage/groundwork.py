@@ -53,9 +53,13 @@ class Groundwork:
     def of(self, data: ListeningData, told: Callable) -> Ground:
         """told: called with what each step counted."""
         if self._last is None or self._last[0] is not data:
-            parts = {task: list(self._parts(task, data, told)) for task in TASKS}
+            parts = {task: self.parts(task, data, told) for task in TASKS}
             self._last = data, Ground(parts, *prepared(data, self.config, told))
         return self._last[1]
+
+    def parts(self, task: str, data: ListeningData, told: Callable) -> list[Part]:
+        """The examples of one task, made anew; ``data`` as from :meth:`ordered`."""
+        return list(self._parts(task, data, told))
 
     def _parts(self, task: str, data: ListeningData, told: Callable):
         from models.recommend.two_stage.context_features import ContextFeatures, telling_fields
