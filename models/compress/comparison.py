@@ -36,8 +36,12 @@ class Judged:
 
     def ndcg(self, scores: np.ndarray) -> np.ndarray:
         """float64 [users]: NDCG@10 of scores float [Q, C], the mean of each user's moments, users in ascending order.
-        A moment whose track is not among the candidates counts 0."""
-        order = np.argsort(-np.where(self.there, scores, -np.inf), 1, kind="stable")[:, :TOP]
+        A moment whose track is not among the candidates counts 0. Equal scores, of which int8 has many, come in an
+        order drawn once: the candidates' own is that of the first stage, which would lend them its opinion.
+        """
+        drawn = np.random.default_rng(0).permutation(scores.shape[1])
+        values = np.where(self.there, scores, -np.inf)[:, drawn]
+        order = drawn[np.argsort(-values, 1, kind="stable")[:, :TOP]]
         gain = 1 / np.log2(2 + np.arange(order.shape[1]))
         found = np.take_along_axis(self.relevant & self.there, order, 1) @ gain
         best = np.concatenate([[1.0], np.cumsum(gain)])[np.minimum(self.relevant.sum(1), order.shape[1])]

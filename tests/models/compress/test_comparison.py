@@ -55,6 +55,13 @@ def test_ndcg_is_that_of_the_place_of_the_right_candidate_by_user():
     assert gone.ndcg(scores).sum() == 0
 
 
+def test_equal_scores_gain_nothing_from_the_order_of_the_candidates():
+    first = np.zeros((1, 500), bool)
+    first[0, 0] = True
+    judged = Judged({}, first, np.ones((1, 500), bool), np.array([1]))
+    assert judged.ndcg(np.zeros((1, 500))) == 0
+
+
 def test_agreement_of_shifted_and_of_reversed_scores():
     scores, there = np.arange(20.0)[None], np.ones((1, 20), bool)
     same = Agreement.of(scores, scores + 2, there)
