@@ -16,7 +16,7 @@ import tensorflow as tf
 from models.compress.comparison import Comparison, Judged, measure
 from models.compress.forms import Form, lite_versions, saved_version
 from models.compress.latency import ROUNDS, latencies
-from models.compress.litert import FLOAT, INT8, WEIGHTS
+from models.compress.litert import KINDS
 from models.compress.pruning import MagnitudePruning, PruningConfig
 from models.recommend.two_stage.context_features import ContextFeatures
 from models.recommend.two_stage.examples import RankingExamples
@@ -33,10 +33,12 @@ CALIBRATION = 64
 
 @dataclass(frozen=True)
 class RankerCompression:
-    """student: the network that learns from the trees; small: widths of the smaller one; pruning: of the student."""
+    """student: the network that learns from the trees; small: widths of the smaller one; pruning: of the student. kinds:
+    LiteRT files made of each."""
 
     student: StudentConfig = field(default_factory=StudentConfig)
     small: tuple[int, ...] = (32, 16)
+    kinds: tuple[str, ...] = KINDS
     pruning: PruningConfig = field(default_factory=PruningConfig)
     rounds: int = ROUNDS
 
@@ -80,8 +82,7 @@ def compress_ranker(
         form = replace(reference, name=name, module=network)
         if name == "student":
             versions.append(saved_version(form, "trees", judged, folder, notes[name] + ", SavedModel in float32"))
-        kinds = (FLOAT, WEIGHTS, INT8)
-        versions += lite_versions(form, "trees", judged, folder, kinds, calibration, notes[name])
+        versions += lite_versions(form, "trees", judged, folder, config.kinds, calibration, notes[name])
     middle = judged.moment(len(judged) // 2)
     taken = latencies({v.name: v.path for v in versions}, middle, folder, config.rounds)
     return measure(versions, judged, taken, "LambdaMART"), students

@@ -11,8 +11,6 @@ so that neither labels nor samples of negatives are needed (Hinton et al. 2015).
 from __future__ import annotations
 
 import copy
-import math
-from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
@@ -22,11 +20,11 @@ import tensorflow as tf
 from models.compress.comparison import Comparison, Judged, measure
 from models.compress.forms import Form, lite_versions, saved_version
 from models.compress.latency import ROUNDS, latencies
-from models.compress.litert import FLOAT, INT8, WEIGHTS
+from models.compress.litert import KINDS
 from models.compress.pruning import MagnitudePruning, PruningConfig
+from models.compress.teaching import TeachingConfig, teach
 from models.data import UNKNOWN, ListeningData
 from models.evaluation.split import HoldOut
-from models.recommend.adam import FusedAdam
 from models.recommend.sequence.config import SequenceConfig
 from models.recommend.sequence.followers import FollowerTables
 from models.recommend.sequence.network import Network
@@ -35,8 +33,8 @@ from models.recommend.two_stage.moments import histories, next_moments
 
 HISTORY = "history"
 CALIBRATION = 64
-LEAST = 1e-3
-"""Share of the largest weight of a matrix from which on it is pruned as a matrix: vectors are left alone."""
+NARROW = 8
+"""Matrices with a side below this are left alone when the others are pruned: there is little to gain."""
 
 
 @dataclass(frozen=True)
@@ -55,6 +53,7 @@ class SequenceCompression:
     history: int = 200
     users: int = 1000
     pruning: PruningConfig = field(default_factory=lambda: PruningConfig(epochs=2))
+    kinds: tuple[str, ...] = KINDS
     rounds: int = ROUNDS
     seed: int = 0
 
@@ -95,7 +94,7 @@ def compress_sequence(
     name = "transformer" if hasattr(scorer.network.config, "heads") else "gru4rec"
     asked = training_histories(data, config, length)
     smaller = {"student": student_of(scorer, config), "pruned": copied(scorer)}
-    teach(smaller["student"], scorer, asked, config, progress=told(progress, "student"))
+    learn(smaller["student"], scorer, asked, config, progress=told(progress, "student"))
     prune(smaller["pruned"], scorer, asked, config, told(progress, "pruned"))
     judged = judged_histories(hold_out.sample(config.users, config.seed), length)
     calibration = [{HISTORY: row[None]} for row in asked[:CALIBRATION]]
@@ -108,7 +107,7 @@ def compress_sequence(
     }
     for each, module in {name: scorer, **smaller}.items():
         other = replace(form, name=each, module=module)
-        versions += lite_versions(other, name, judged, folder, (FLOAT, WEIGHTS, INT8), calibration, notes[each])
+        versions += lite_versions(other, name, judged, folder, config.kinds, calibration, notes[each])
     middle = judged.moment(len(judged) // 2)
     taken = latencies({v.name: v.path for v in versions}, middle, folder, config.rounds)
     return measure(versions, judged, taken, name), smaller
@@ -153,69 +152,34 @@ def copied(scorer: SequenceScorer) -> SequenceScorer:
     return SequenceScorer(network, *arrays, scorer.tables)
 
 
-def teach(student, teacher, asked: np.ndarray, config: SequenceCompression, after=None, progress=None) -> None:
+def learn(student, teacher, asked: np.ndarray, config: SequenceCompression, after=None, progress=None) -> None:
     """``config.epochs`` passes over histories int32 [N, L]. ``after``: called with the number of steps done."""
-    learning = _Learning(student, teacher, config, config.epochs * -(-len(asked) // config.batch_size))
-    rng = np.random.default_rng(config.seed)
-    for epoch in range(1, config.epochs + 1):
-        losses = []
-        for batch in _batches(asked, config.batch_size, rng):
-            losses.append(learning.step(batch))
-            if after is not None:
-                after(learning.done)
-        loss = float(np.mean(losses))
-        if not np.isfinite(loss):
-            raise FloatingPointError(
-                f"compress: the loss became {loss}; lower SequenceCompression.learning_rate, now {config.learning_rate}"
-            )
-        if progress is not None:
-            progress({"epoch": epoch, "loss": loss})
+    rng, size = np.random.default_rng(config.seed), config.batch_size
+
+    def batches():
+        order = rng.permutation(len(asked))
+        return ((asked[order[start : start + size]],) for start in range(0, len(order), size))
+
+    teach(
+        student, teacher, lambda history: tf.ones_like(teacher(history), tf.bool),
+        [*student.network.trainable_variables, student.rows, student.bias], [tf.TensorSpec([None, None], tf.int32)],
+        batches, steps_of(asked, config), TeachingConfig(config.epochs, config.learning_rate, config.temperature),
+        after, progress,
+    )  # fmt: skip
 
 
 def prune(student, teacher, asked: np.ndarray, config: SequenceCompression, progress=None) -> None:
     """Zeroes that grow by the schedule in every matrix, the items' among them, while the rest learns to do without."""
     how = config.pruning
     tuned = replace(config, epochs=how.epochs, learning_rate=config.learning_rate * how.learning_rate)
-    matrices = [v for v in student.network.trainable_variables if len(v.shape) == 2 and min(v.shape) > 8]
-    mask = MagnitudePruning([*matrices, student.rows], how.epochs * -(-len(asked) // config.batch_size), how)
-    teach(student, teacher, asked, tuned, mask.after, progress)
+    matrices = [v for v in student.network.trainable_variables if len(v.shape) == 2 and min(v.shape) >= NARROW]
+    mask = MagnitudePruning([*matrices, student.rows], how.epochs * steps_of(asked, config), how)
+    learn(student, teacher, asked, tuned, mask.after, progress)
 
 
-class _Learning:
-    """Steps of Adam on everything that a model has learned, its rate falling by a cosine."""
-
-    def __init__(self, student: SequenceScorer, teacher: SequenceScorer, config: SequenceCompression, steps: int):
-        self._student, self._teacher, self._config = student, teacher, config
-        self._steps, self.done = max(1, steps), 0
-        self._variables = [*student.network.trainable_variables, student.rows, student.bias]
-        self._adam, scalar = FusedAdam(self._variables), tf.TensorSpec([], tf.float32)
-        self._update = tf.function(
-            self._updated, input_signature=[tf.TensorSpec([None, None], tf.int32), *[scalar] * 3]
-        )
-
-    def step(self, history: np.ndarray) -> float:
-        """One update -> the loss before it, nats."""
-        rate = self._config.learning_rate * (0.51 + 0.49 * math.cos(math.pi * min(1.0, self.done / self._steps)))
-        self.done += 1
-        return float(self._update(tf.constant(history), tf.constant(rate, tf.float32), *self._adam.powers()))
-
-    def _updated(self, history, rate, power_1, power_2):
-        heat = self._config.temperature
-        target = tf.nn.log_softmax(self._teacher(history) / heat)
-        with tf.GradientTape() as tape:
-            tape.watch([self._student.rows, self._student.bias])
-            found = tf.nn.log_softmax(self._student(history) / heat)
-            loss = heat**2 * tf.reduce_mean(tf.reduce_sum(tf.exp(target) * (target - found), 1))
-        gradients = tape.gradient(loss, self._variables, unconnected_gradients=tf.UnconnectedGradients.ZERO)
-        gradients, _ = tf.clip_by_global_norm([tf.convert_to_tensor(g) for g in gradients], 1.0)
-        self._adam.apply(gradients, rate, power_1, power_2)
-        return loss
-
-
-def _batches(asked: np.ndarray, size: int, rng: np.random.Generator) -> Iterator[np.ndarray]:
-    order = rng.permutation(len(asked))
-    for start in range(0, len(order), size):
-        yield asked[order[start : start + size]]
+def steps_of(asked: np.ndarray, config: SequenceCompression) -> int:
+    """Batches of one pass."""
+    return -(-len(asked) // config.batch_size)
 
 
 def told(progress, name: str):
