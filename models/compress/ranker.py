@@ -33,8 +33,8 @@ CALIBRATION = 64
 
 @dataclass(frozen=True)
 class RankerCompression:
-    """student: the network that learns from the trees; small: widths of the smaller one; pruning: of the student. kinds:
-    LiteRT files made of each."""
+    """student: the network that learns from the trees; small: widths of the smaller one; pruning: of the student.
+    kinds: LiteRT files made of each."""
 
     student: StudentConfig = field(default_factory=StudentConfig)
     small: tuple[int, ...] = (32, 16)

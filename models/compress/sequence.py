@@ -161,7 +161,7 @@ def learn(student, teacher, asked: np.ndarray, config: SequenceCompression, afte
         return ((asked[order[start : start + size]],) for start in range(0, len(order), size))
 
     teach(
-        student, teacher, lambda history: tf.ones_like(teacher(history), tf.bool),
+        student, teacher, lambda history: tf.ones([tf.shape(history)[0], tf.shape(teacher.bias)[0]], tf.bool),
         [*student.network.trainable_variables, student.rows, student.bias], [tf.TensorSpec([None, None], tf.int32)],
         batches, steps_of(asked, config), TeachingConfig(config.epochs, config.learning_rate, config.temperature),
         after, progress,
