@@ -7,8 +7,9 @@ from assets.models import champion, line_up, logged_progress
 from lakehouse.settings import Settings
 
 _TAGS = {"layer": "models", "domain": "recommendation"}
-ROUNDS = 60
-"""Timed answers of each version; the medians of a benchmark take more."""
+ROUNDS, USERS = 40, 300
+"""Timed answers of each version and listeners asked, at most: every training waits for this, so that it is a look and
+no benchmark; `python -m benchmarks.compression` takes its time."""
 
 
 def _store(settings: Settings):
@@ -59,14 +60,16 @@ def compressed_ranker(context: dg.AssetExecutionContext, settings: dg.ResourcePa
     from models.recommend.two_stage.student import StudentConfig
 
     data, versions = load(settings)
-    moments = min(settings.train_moments or 1500, 1500)
+    moments = min(settings.train_moments or 800, 800)
     how = RankerCompression(
-        StudentConfig(epochs=6, moments=2 * moments), pruning=PruningConfig(epochs=3), rounds=ROUNDS
+        StudentConfig(epochs=6, moments=2 * moments), pruning=PruningConfig(epochs=3, every=4), rounds=ROUNDS
     )
     config = line_up(settings).seeded(settings.seed).two_stage
     return _shown(
         context,
-        lambda: compress_ranker_of(_store(settings), data, config, versions, how, moments, logged_progress(context)),
+        lambda: compress_ranker_of(
+            _store(settings), data, config, versions, how, moments, USERS, logged_progress(context)
+        ),
     )
 
 
@@ -84,6 +87,7 @@ def compressed_ranker(context: dg.AssetExecutionContext, settings: dg.ResourcePa
 def compressed_sequence(
     context: dg.AssetExecutionContext, settings: dg.ResourceParam[Settings]
 ) -> dg.MaterializeResult:
+    from models.compress.litert import WEIGHTS
     from models.compress.pruning import PruningConfig
     from models.compress.run import compress_sequence_of
     from models.compress.sequence import SequenceCompression
@@ -91,7 +95,13 @@ def compressed_sequence(
 
     data, versions = load(settings)
     how = SequenceCompression(
-        moments=800, epochs=2, history=100, users=500, pruning=PruningConfig(epochs=2, every=5), rounds=ROUNDS
+        moments=320,
+        epochs=2,
+        history=100,
+        users=USERS,
+        pruning=PruningConfig(epochs=2, every=2),
+        kinds=(WEIGHTS,),
+        rounds=ROUNDS,
     )
     config = line_up(settings).seeded(settings.seed).two_stage
     return _shown(

@@ -73,10 +73,12 @@ def compress_ranker_of(
     data_versions: Mapping[str, int],
     how=None,
     moments: int = 1500,
+    users: int = 1000,
     progress=None,
 ) -> Compressed:
     """The trees of the next play; raises NothingToCompress. config: of the training; moments: a cut, that students
-    learn from; how: a :class:`models.compress.ranker.RankerCompression`."""
+    learn from; users: of the hold-out, at most, that are asked; how: a
+    :class:`models.compress.ranker.RankerCompression`."""
     from models.compress.heldout import held_out_moments
     from models.compress.ranker import compress_ranker, judged_rows
     from models.compress.restore import restored_trees
@@ -91,13 +93,14 @@ def compress_ranker_of(
         trees = restored_trees(path, "next")
         parts = groundwork.parts("next", train, _nothing)
         stage, extra, _ = prepared(train, config, _nothing)
-        examples = held_out_moments(in_tie_order(data), train, hold_out, stage, config, CANDIDATES)
+        some = hold_out.sample(users)
+        examples = held_out_moments(in_tie_order(data), train, some, stage, config, CANDIDATES)
         names = [*stage.features.names, *extra.names]
         _check_width(trees, len(names), path)
         judged, ranker = judged_rows(examples, extra), TreeRanker(trees, extra)
         found, _ = compress_ranker(ranker, parts, judged, Path(folder) / "made", how, progress)
         also = {"features.json": json.dumps(names).encode()}
-        return _kept(store, RANKER, found, number, hold_out.description, data_versions, also)
+        return _kept(store, RANKER, found, number, some.description, data_versions, also)
 
 
 def compress_sequence_of(
