@@ -155,7 +155,10 @@ class Comparison:
                 "p99_ms": each.latency.p99, "ndcg_at_10": each.ndcg, "relative_loss": share,
                 "relative_loss_lo": low, "relative_loss_hi": high, "top_10_overlap": each.with_reference.top,
             }  # fmt: skip
-            out |= {f"{each.version.name.replace(' ', '_')}.{name}": float(value) for name, value in values.items()}
+            out |= {
+                f"{each.version.name.replace(',', '').replace(' ', '_')}.{name}": float(value)
+                for name, value in values.items()
+            }
         return out
 
 
