@@ -57,7 +57,7 @@ def compressed_ranker(context: dg.AssetExecutionContext, settings: dg.ResourcePa
     from models.compress.ranker import RankerCompression
     from models.compress.run import compress_ranker_of
     from models.lake_data import load
-    from models.recommend.two_stage.student import StudentConfig
+    from models.recommend.two_stage.student_config import StudentConfig
 
     data, versions = load(settings)
     moments = min(settings.train_moments or 800, 800)

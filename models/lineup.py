@@ -18,8 +18,10 @@ from models.recommend.two_stage.groundwork import Groundwork
 if TYPE_CHECKING:
     from pyspark.sql import SparkSession
 
-RIVALS = {"two_stage": "trees", "two_stage_network": "network"}
-"""The two-stage recommenders by what orders their candidates: the better one is registered for listeners."""
+RIVALS = {"two_stage": "trees", "two_stage_student": "student", "two_stage_network": "network"}
+"""The two-stage recommenders by what orders their candidates: the best one is registered for listeners."""
+FAST, WORTH = "two_stage_student", 0.005
+"""The rival that answers in a fraction of the time ships instead where it is at most this share below the best."""
 QUICK = (*baselines.SIDE_BY_SIDE, "transitions_own", "item_knn", "two_tower", *RIVALS)
 """Fit in minutes; the default."""
 SEQUENTIAL = ("gru4rec", "transformer")

@@ -17,7 +17,7 @@ from models.evaluation import report
 from models.evaluation.metrics import PRIMARY, Evaluation, evaluate
 from models.evaluation.segments import by_segment
 from models.evaluation.split import HELD_OUT, HoldOut, split
-from models.lineup import RIVALS, Entry, LineupConfig, entries
+from models.lineup import FAST, RIVALS, WORTH, Entry, LineupConfig, entries
 from models.recommend.base import CatalogueRecommender, Progress
 from models.registry import EVALUATION, SERVING, log_version, name_of
 from models.stored import TooLarge, store
@@ -78,9 +78,13 @@ class _Judged:
     versions: dict[str, int] = field(default_factory=dict)
 
     def best_rival(self) -> str:
-        """The rival that listeners may get: the better one by the gate's metric. It moves to the last place."""
-        rivals = [e for e in self.evaluations if e.model in self.rivals]
-        best = max(rivals, key=lambda e: e.metrics[PRIMARY].value)
+        """The rival that listeners may get: the best by the gate's metric, or the fast one where it is as good but for
+        ``WORTH``. It moves to the last place."""
+        rivals = {e.model: e for e in self.evaluations if e.model in self.rivals}
+        value = {name: e.metrics[PRIMARY].value for name, e in rivals.items()}
+        best = rivals[max(value, key=value.get)]
+        if value.get(FAST, float("-inf")) >= (1 - WORTH) * value[best.model]:
+            best = rivals[FAST]
         self.evaluations.remove(best)
         self.evaluations.append(best)
         return best.model

@@ -22,7 +22,8 @@ from models.recommend.two_stage.context_features import ContextFeatures
 from models.recommend.two_stage.examples import RankingExamples
 from models.recommend.two_stage.groundwork import Part
 from models.recommend.two_stage.rankers import TreeRanker
-from models.recommend.two_stage.student import Ramps, RowNetwork, StudentConfig, StudentRanker
+from models.recommend.two_stage.student import Ramps, RowNetwork, StudentRanker
+from models.recommend.two_stage.student_config import StudentConfig
 from models.recommend.two_stage.student_training import Distillation, SoftMoments
 from models.recommend.two_stage.trees import Trees
 

@@ -23,7 +23,7 @@ from models.saved import SavedRecommender
 from models.train import TrainConfig, train_and_evaluate
 
 NAME = "soundlake-recommender"
-NAMES = ("popularity", "transitions", "two_tower", "two_stage", "two_stage_network")
+NAMES = ("popularity", "transitions", "two_tower", "two_stage", "two_stage_student", "two_stage_network")
 
 
 @pytest.fixture(scope="module")
@@ -44,6 +44,30 @@ def world(data, small_config, two_stage_config, tmp_path_factory):
         progress=heard.append,
     )
     return uri, result, heard
+
+
+@pytest.mark.parametrize(
+    ("trees", "student", "network", "shipped"),
+    [
+        (0.2, 0.1992, 0.1, "two_stage_student"),
+        (0.2, 0.198, 0.1, "two_stage"),
+        (0.2, 0.1995, 0.3, "two_stage_network"),
+        (0.2, None, 0.1, "two_stage"),
+    ],
+)
+def test_the_best_rival_ships_or_the_fast_one_where_it_costs_nothing(trees, student, network, shipped):
+    from types import SimpleNamespace
+
+    from models.evaluation.metrics import PRIMARY
+    from models.train import _Judged
+
+    found = {"two_stage": trees, "two_stage_student": student, "two_stage_network": network, "popularity": 0.9}
+    judged = _Judged(
+        evaluations=[SimpleNamespace(model=name, metrics={PRIMARY: SimpleNamespace(value=value)})
+                     for name, value in found.items() if value is not None],
+        rivals=dict.fromkeys(("two_stage", "two_stage_student", "two_stage_network")),
+    )  # fmt: skip
+    assert judged.best_rival() == shipped == judged.evaluations[-1].model
 
 
 def test_all_models_are_judged_side_by_side(world):

@@ -8,6 +8,7 @@ from typing import NamedTuple
 from models.recommend.sequence.config import GRU4RecConfig
 from models.recommend.two_stage.contextual_config import ContextualConfig
 from models.recommend.two_stage.lambdamart import LambdaMartConfig
+from models.recommend.two_stage.student_config import StudentConfig
 
 
 class Source(NamedTuple):
@@ -29,7 +30,7 @@ class Source(NamedTuple):
         return f"{self.table}_{self.half_life:g}"
 
 
-RANKERS = ("trees", "network")
+RANKERS = ("trees", "student", "network")
 ONCE = 0.01  # a half-life so short that the latest play alone counts
 SOURCES = (
     Source("successor", ONCE, 0, 1),
@@ -81,7 +82,7 @@ class TwoStageConfig:
     shrinkage: listeners in common that make half of a similarity believed. per_source: best tracks that a source gives;
     candidates: how many of their union are ranked; rank_offset: the larger, the less the first places of a source
     outweigh the later ones.
-    ranker: what orders the candidates, "trees" (LambdaMART) or the contextual "network".
+    ranker: what orders the candidates, "trees" (LambdaMART), their "student" or the contextual "network".
     sequence: settings of the sequential model that stands beside the counts, None for none.
     ahead: what counts as found by "discover", in plays after the moment as a share of those before.
     popularity_penalty: taken off a new track's score for each unit of log(1 + listeners).
@@ -101,6 +102,7 @@ class TwoStageConfig:
     sequence: GRU4RecConfig | None = field(default_factory=GRU4RecConfig)
     ranker: str = "trees"
     network: ContextualConfig = field(default_factory=ContextualConfig)
+    student: StudentConfig = field(default_factory=StudentConfig)
     next: TaskConfig = NEXT
     discover: TaskConfig = DISCOVER
     ahead: float = 0.2

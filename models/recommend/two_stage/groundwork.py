@@ -16,6 +16,7 @@ from models.vocabulary import tie_order
 
 if TYPE_CHECKING:
     from models.recommend.two_stage.context_features import ContextFeatures
+    from models.recommend.two_stage.rankers import TreeRanker
     from models.recommend.two_stage.scorer import FirstStage
     from models.recommend.two_stage.sequence import SequenceSource
 
@@ -43,6 +44,7 @@ class Groundwork:
         self.config = config
         self._asked: tuple[ListeningData, ListeningData] | None = None
         self._last: tuple[ListeningData, Ground] | None = None
+        self._trees: dict[str, TreeRanker] = {}
 
     def ordered(self, data: ListeningData) -> ListeningData:
         """The same data with the catalogue in tie order, the same object for the same data."""
@@ -54,8 +56,14 @@ class Groundwork:
         """told: called with what each step counted."""
         if self._last is None or self._last[0] is not data:
             parts = {task: self.parts(task, data, told) for task in TASKS}
-            self._last = data, Ground(parts, *prepared(data, self.config, told))
+            self._last, self._trees = (data, Ground(parts, *prepared(data, self.config, told))), {}
         return self._last[1]
+
+    def trees(self, task: str, learn: Callable[[], TreeRanker]) -> TreeRanker:
+        """The trees of a task, learned once for the data last asked of: a student learns from its rival."""
+        if task not in self._trees:
+            self._trees[task] = learn()
+        return self._trees[task]
 
     def parts(self, task: str, data: ListeningData, told: Callable) -> list[Part]:
         """The examples of one task, made anew; ``data`` as from :meth:`ordered`."""

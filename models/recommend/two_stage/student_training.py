@@ -19,7 +19,8 @@ from models.recommend.adam import FusedAdam
 from models.recommend.two_stage.contextual_parts import MASKED
 from models.recommend.two_stage.groundwork import Part
 from models.recommend.two_stage.rankers import TreeRanker
-from models.recommend.two_stage.student import Progress, Ramps, RowNetwork, StudentConfig
+from models.recommend.two_stage.student import Progress, Ramps, RowNetwork
+from models.recommend.two_stage.student_config import StudentConfig
 
 SAMPLE = 100_000
 """Rows that say how the features are spread."""

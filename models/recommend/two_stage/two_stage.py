@@ -23,11 +23,12 @@ if TYPE_CHECKING:
     from pyspark.sql import SparkSession
 
     from models.recommend.two_stage.rankers import NetworkRanker, TreeRanker
+    from models.recommend.two_stage.student import StudentRanker
 
 
 class TwoStage(CatalogueRecommender):
-    """Counts who follows whom, gathers candidates from all counts and learns how to order them: by LambdaMART, or by
-    the contextual network, as ``config.ranker`` says.
+    """Counts who follows whom, gathers candidates from all counts and learns how to order them: by LambdaMART, by a
+    small network distilled from it, or by the contextual network, as ``config.ranker`` says.
 
     One ranker learns the very next play, one the tracks new to the listener; a request that excludes the current track
     is ranked by the second. ``spark``: the session that trains the trees (in this process without one);
@@ -53,7 +54,7 @@ class TwoStage(CatalogueRecommender):
         data = self._groundwork.ordered(data)
         self._learn(data)
         ground = self._groundwork.of(data, told)
-        learn = {"trees": self._trees, "network": self._network}[self.config.ranker]
+        learn = {"trees": self._trees, "student": self._student, "network": self._network}[self.config.ranker]
         self.rankers = {task: learn(task, data, ground, told) for task in TASKS}
         return self._ready(data, ground.stage, ground.sequence)
 
@@ -76,6 +77,9 @@ class TwoStage(CatalogueRecommender):
         return self
 
     def _trees(self, task: str, data: ListeningData, ground: Ground, told: Callable) -> TreeRanker:
+        return self._groundwork.trees(task, lambda: self._learned_trees(task, ground, told))
+
+    def _learned_trees(self, task: str, ground: Ground, told: Callable) -> TreeRanker:
         from models.recommend.two_stage.rankers import TreeRanker
         from models.recommend.two_stage.trees import Trees
 
@@ -85,6 +89,13 @@ class TwoStage(CatalogueRecommender):
         trees = Trees.of(fit_lambdamart(*rows, seeded, self._spark))
         told(rows=len(rows[1]))
         return TreeRanker(trees, ground.extra)
+
+    def _student(self, task: str, data: ListeningData, ground: Ground, told: Callable) -> StudentRanker:
+        from models.recommend.two_stage.student import StudentRanker
+
+        teacher = self._trees(task, data, ground, told)
+        settings = replace(self.config.student, seed=self.config.student.seed + self.config.seed)
+        return StudentRanker.distil(teacher, ground.parts[task], settings, lambda epoch: told(**epoch))
 
     def _network(self, task: str, data: ListeningData, ground: Ground, told: Callable) -> NetworkRanker:
         from models.recommend.two_stage.contextual_trainer import fit_contextual

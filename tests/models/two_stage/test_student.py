@@ -9,7 +9,8 @@ import pytest
 import tensorflow as tf
 
 from models.context.wire import MOMENT
-from models.recommend.two_stage.student import StudentConfig, StudentRanker
+from models.recommend.two_stage.student import StudentRanker
+from models.recommend.two_stage.student_config import StudentConfig
 
 CONFIG = StudentConfig(hidden=(16,), bins=3, epochs=30, batch_size=32, moments=600)
 
@@ -45,6 +46,21 @@ def test_it_orders_candidates_much_as_its_teacher_does(trees, parts, student):
     correlations = [np.corrcoef(a[t], b[t])[0, 1] for a, b, t in zip(taught, learned, there, strict=True)]
     assert np.median(correlations) > 0.9
     assert abs((taught - learned)[there].mean()) < 0.2
+
+
+def test_a_recommender_with_the_student_learns_no_trees_of_its_own_and_recommends_alike(
+    trees, data, two_stage_config, groundwork
+):
+    from models.recommend.base import Requests
+    from models.recommend.two_stage.two_stage import TwoStage
+
+    model = TwoStage(replace(two_stage_config, ranker="student", student=CONFIG), groundwork=groundwork).fit(data)
+    assert isinstance(model.rankers["discover"], StudentRanker)
+    assert groundwork.trees("next", pytest.fail) is trees.rankers["next"]
+    histories = data.histories(list(range(30)))
+    ours, theirs = (m.recommend(Requests.of(histories, histories), 10)[0] for m in (model, trees))
+    shared = [len(set(a) & set(b)) for a, b in zip(ours.tolist(), theirs.tolist(), strict=True)]
+    assert np.mean(shared) > 5
 
 
 def test_parts_are_shaped_like_the_trees_parts_and_sum_to_the_score(trees, parts, student):
