@@ -9,9 +9,10 @@ from lakehouse import arrow
 from lakehouse.settings import Settings
 from lakehouse.tables.silver import TRACKS
 from models.compress.edge import write_bundle
-from models.compress.run import Store, in_tie_order, sequence_of
+from models.compress.run import TEACHER, Store, in_tie_order, sequence_of
 from models.data import ListeningData
 from models.lineup import LineupConfig
+from models.registry import name_of
 
 
 def write_bundle_of_lake(
@@ -26,7 +27,8 @@ def write_bundle_of_lake(
     with tempfile.TemporaryDirectory(prefix="soundlake-edge-") as folder:
         path, number = store.teacher(Path(folder))
         scorer = sequence_of(path, line_up.two_stage, data)
-        return write_bundle(scorer, data, country, out, f"{settings.registered_model}:{number}", titles(settings), n)
+        version = f"{name_of(settings.registered_model, TEACHER)}:{number}"
+        return write_bundle(scorer, data, country, out, version, titles(settings), n)
 
 
 def titles(settings: Settings) -> dict[str, str]:
