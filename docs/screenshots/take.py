@@ -182,6 +182,22 @@ def quality_page(camera: Camera, page: Path) -> None:
     camera.take("quality", page.resolve().as_uri(), "Data quality", height=1200)
 
 
+def api_pages(camera: Camera, api: str, listener: str) -> None:
+    """Of a `soundlake serve` that has answered some requests, so that there is something to count."""
+
+    def ask_twice() -> None:
+        page = camera.page
+        page.get_by_label("Hour").select_option("8")
+        page.get_by_role("button", name="Recommend").click()
+        page.get_by_text("tracks by").first.wait_for()
+        page.get_by_label("tracks heard before may come again").check()
+        page.get_by_role("button", name="Recommend").click()
+
+    camera.take("api-page", f"{api}/?listener={listener}", "Recommend", ask_twice, height=1300)
+    camera.take("api-docs", f"{api}/docs", "/v1/recommendations", height=900)
+    camera.take("api-metrics", f"{api}/metrics", "soundlake_stage_seconds", height=700)
+
+
 def main() -> None:
     from playwright.sync_api import sync_playwright
 
@@ -190,6 +206,8 @@ def main() -> None:
     parser.add_argument("--mlflow", default="http://127.0.0.1:5000")
     parser.add_argument("--quality", type=Path, metavar="FILE", help="the page that `soundlake quality` names")
     parser.add_argument("--report", type=Path, metavar="FILE", help="report.html of the latest training")
+    parser.add_argument("--api", metavar="URL", help="of a running `soundlake serve`: take its pages and no others")
+    parser.add_argument("--listener", default="user-7", help="who asks in the picture of its page")
     parser.add_argument("--browser", default="/usr/bin/chromium", help="executable of the browser")
     parser.add_argument("--out", type=Path, default=HERE)
     parser.add_argument("--only", nargs="*", default=[], metavar="NAME", help="these pictures only")
@@ -200,6 +218,10 @@ def main() -> None:
         page = browser.new_page()
         page.add_init_script(QUIET)
         camera = Camera(page, options.out, options.only, options.hide)
+        if options.api:
+            api_pages(camera, options.api, options.listener)
+            browser.close()
+            return
         dagster_pages(camera, options.dagster.rstrip("/"))
         mlflow_pages(camera, options.mlflow.rstrip("/"))
         if options.quality:

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+import logging
 import time
-from importlib.util import find_spec
 from pathlib import Path
 
 from serving.publish import STABLE
 
 FILE = "rollout.json"
 _LOOK_EVERY_S = 1.0
+LOGGER = logging.getLogger(__name__)
 
 
 class Labels:
@@ -33,7 +34,13 @@ class Labels:
         except OSError:
             self._rollout, self._changed = None, -1
             return
-        if changed != self._changed and find_spec("serving.rollout"):
+        if changed == self._changed:
+            return
+        self._changed = changed
+        try:
             from serving.rollout import Rollout
 
-            self._rollout, self._changed = Rollout.load(self._folder), changed
+            self._rollout = Rollout.load(self._folder)
+        except Exception as error:  # a broken file, too, leaves everybody an answer: that of the stable version
+            LOGGER.error("%s is not followed, everybody is answered by %s: %s", self._file, STABLE, error)
+            self._rollout = None

@@ -92,13 +92,14 @@ async function ask(more = {}) {
 }
 
 async function fill() {
-  for (let hour = 0; hour < 24; hour += 1) at("hour").append(new Option(`${String(hour).padStart(2, "0")}:00`, String(hour)));
+  at("listener").value ||= new URLSearchParams(location.search).get("listener") ?? "";
+  for (let hour = at("hour").options.length - 1; hour < 24; hour += 1) at("hour").append(new Option(`${String(hour).padStart(2, "0")}:00`, String(hour)));
   try {
     const found = await call("v1/page/options");
     for (const [id, values] of [["device", found.devices], ["activity", found.activities]]) {
-      for (const value of values) at(id).append(new Option(value, value));
+      at(id).replaceChildren(at(id).options[0], ...values.map((value) => new Option(value, value)));
     }
-    at("listeners").append(...found.listeners.map((user) => new Option(user, user)));
+    at("listeners").replaceChildren(...found.listeners.map((user) => new Option(user, user)));
     if (!at("listener").value && found.listeners.length) [at("listener").value] = found.listeners;
   } catch (error) {
     at("state").textContent = `Choices could not be read: ${error.message}`;

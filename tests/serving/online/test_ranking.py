@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import os
+import sys
 import time
+from types import SimpleNamespace
 
 import grpc
 import numpy as np
@@ -125,3 +128,27 @@ def test_a_short_list_is_filled_with_the_best_of_the_rest():
 def test_without_a_rollout_everybody_is_answered_by_stable(tmp_path):
     labels = Labels(tmp_path)
     assert {labels.label_for(str(user)) for user in range(50)} == {"stable"}
+
+
+def test_a_rollout_is_followed_once_it_changes_and_a_broken_one_is_none(tmp_path, monkeypatch):
+    class Rollout:
+        @classmethod
+        def load(cls, folder):
+            if (folder / "rollout.json").read_text() == "broken":
+                raise ValueError("broken")
+            return cls()
+
+        def label_for(self, user_id):
+            return "canary" if user_id < "b" else "stable"
+
+    monkeypatch.setitem(sys.modules, "serving.rollout", SimpleNamespace(Rollout=Rollout))
+    monkeypatch.setattr("serving.online.labels._LOOK_EVERY_S", 0)
+    labels = Labels(tmp_path)
+    assert labels.label_for("a") == "stable"
+    (tmp_path / "rollout.json").write_text("whole")
+    assert (labels.label_for("a"), labels.label_for("b")) == ("canary", "stable")
+    (tmp_path / "rollout.json").write_text("broken")
+    os.utime(tmp_path / "rollout.json", ns=(1, 1))
+    assert labels.label_for("a") == "stable"
+    (tmp_path / "rollout.json").unlink()
+    assert labels.label_for("a") == "stable"
