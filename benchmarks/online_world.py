@@ -15,6 +15,7 @@ from pathlib import Path
 
 import numpy as np
 
+from lakehouse.parse import pseudonymiser
 from lakehouse.settings import Settings
 from models.context import FIELDS, Categories
 from models.data import ACOUSTIC, Catalogue, ListeningData
@@ -30,10 +31,10 @@ class WorldConfig:
     """candidates: how many the model ranks for one request."""
 
     tracks: int = 50_000
-    listeners: int = 2_000
-    plays: int = 120
+    listeners: int = 1_500
+    plays: int = 100
     candidates: int = 500
-    moments: int = 2_000
+    moments: int = 1_000
     trees: int = 150
     dim: int = 32
     seed: int = 0
@@ -59,9 +60,9 @@ def make_world(config: WorldConfig, folder: Path | None = None, tell=print) -> W
         folder.mkdir(parents=True)
         data = listening(config)
         tell(f"{config.tracks:,} tracks, {len(data.items):,} plays; training …")
-        _export(data, config, settings, tell)
-        _lake(data, settings)
+        _lake(data, settings, users)
         _store(data, settings, users)
+        _export(data, config, settings, tell)
         done.touch()
     return World(settings, users)
 
@@ -102,6 +103,7 @@ def _export(data: ListeningData, config: WorldConfig, settings: Settings, tell) 
     from models.recommend.two_stage.lambdamart import LambdaMartConfig
     from models.recommend.two_stage.two_stage import TwoStage
     from serving.config import ModelConfig, empty_server_config, save_server_config, with_model
+    from serving.version_index import index_version
 
     task = TaskConfig((0.8,), config.moments, 20, 40, 0.3, LambdaMartConfig(trees=config.trees))
     sequence = GRU4RecConfig(dim=config.dim, history=50, overlap=10, epochs=1)
@@ -109,27 +111,19 @@ def _export(data: ListeningData, config: WorldConfig, settings: Settings, tell) 
     model = TwoStage(how).fit(data, lambda step: tell(", ".join(f"{k} {v:.5g}" for k, v in step.items())))
     base = settings.models_dir
     first = export_version(model, base, settings.model_name, VERSIONS[0])
-    build_index_of(first)
+    index = index_version(settings, first)
+    tell(f"index of {index.tracks:,} tracks, recall@{index.n} {index.recall:.3f}")
     for version in VERSIONS[1:]:
         shutil.copytree(first, first.with_name(str(version)))
     part = ModelConfig(settings.model_name, str(base / settings.model_name), (1,), {"stable": 1})
     save_server_config(settings.models_config, with_model(empty_server_config(), part))
 
 
-def build_index_of(version_folder: Path) -> None:
-    """The item index of a version that has item vectors."""
-    vectors = version_folder / "assets.extra" / "item_vectors.npy"
-    if vectors.exists():
-        from serving.version_index import index_version
-
-        index_version(version_folder)
-
-
-def _lake(data: ListeningData, settings: Settings) -> None:
+def _lake(data: ListeningData, settings: Settings, users: list[str]) -> None:
     import pyarrow as pa
     from deltalake import write_deltalake
 
-    from lakehouse.tables.gold import TRACK_FEATURES
+    from lakehouse.tables.gold import SEQUENCES, TRACK_FEATURES
 
     ids, index = data.catalogue.ids.tolist(), np.arange(len(data.catalogue))
     artist = data.catalogue.artist
@@ -142,13 +136,20 @@ def _lake(data: ListeningData, settings: Settings) -> None:
         "plays_last_7d": np.bincount(data.items, minlength=len(ids)),
     }
     write_deltalake(settings.table_uri(TRACK_FEATURES.name), pa.table(columns), mode="overwrite")
+    key, parts = pseudonymiser(settings.pseudonym_key_bytes()), data.offsets[1:-1]
+    sequences = {
+        "user_key": [key(user) for user in users],
+        "track_ids": [part.tolist() for part in np.split(data.catalogue.ids[data.items], parts)],
+        "occurred_at": [part.astype("datetime64[ms]").tolist() for part in np.split(data.times, parts)],
+        "clock": [data.clock] * len(users),
+    }
+    write_deltalake(settings.table_uri(SEQUENCES.name), pa.table(sequences), mode="overwrite")
 
 
 def _store(data: ListeningData, settings: Settings, users: list[str]) -> None:
     from lakehouse.features.views import USER_SESSION
     from lakehouse.online.store import open_store
     from lakehouse.online.views import VIEWS
-    from lakehouse.parse import pseudonymiser
 
     key = pseudonymiser(settings.pseudonym_key_bytes())
     ids = data.catalogue.ids[data.items]
