@@ -14,8 +14,9 @@ from typing import Any
 
 import numpy as np
 
-from lakehouse import arrow
+from lakehouse import arrow, delta_log
 from lakehouse.arrow import TableMissing
+from lakehouse.contract import Table
 from lakehouse.settings import Settings
 from lakehouse.tables.features import FEATURE_TABLES
 from lakehouse.tables.gold import TRACK_FEATURES
@@ -28,6 +29,7 @@ SHRINKAGE = 200.0
 """Plays of a segment (m above) at which its own list weighs as much as everybody's."""
 SEGMENTS = {"country": ("track_country", "country"), "hour": ("track_hour", "local_hour")}
 """Field of the context -> view and column with the plays of that segment; the first that is known counts."""
+_TABLES = (TRACK_FEATURES, *(FEATURE_TABLES[view] for view, _ in SEGMENTS.values()))
 LOGGER = logging.getLogger(__name__)
 Ranked = list[tuple[str, float]]
 
@@ -35,12 +37,14 @@ Ranked = list[tuple[str, float]]
 @dataclass(frozen=True)
 class Catalogue:
     """info: see ``TrackInfo``. everybody: (track, share of the plays of the last 7 days), best first; segments: the
-    same by (field, value). popular: the first of everybody's, for the reason of that name."""
+    same by (field, value). popular: the first of everybody's, for the reason of that name. versions: of the tables that
+    all this was read from."""
 
     info: TrackInfo = field(default_factory=dict)
     everybody: Ranked = field(default_factory=list)
     segments: Mapping[tuple[str, str], Ranked] = field(default_factory=dict)
     popular: frozenset[str] = frozenset()
+    versions: tuple[int | None, ...] = ()
 
     def ranked(self, context: Mapping[str, Any]) -> tuple[str, Ranked]:
         """-> (name of the list, the list) for a moment: "everybody", or a segment such as "country=FR"."""
@@ -52,8 +56,15 @@ class Catalogue:
         return "everybody", self.everybody
 
 
-def read_catalogue(settings: Settings) -> Catalogue:
-    """What the lake has; empty where it has no tracks yet. Takes seconds for a large one: not for an event loop."""
+def read_catalogue(settings: Settings, before: Catalogue | None = None) -> Catalogue:
+    """What the lake has; empty where it has no tracks yet, ``before`` where nothing has changed since.
+
+    Takes seconds for a large catalogue, in which it competes with requests for the interpreter: so it is not done
+    without need, and not in an event loop.
+    """
+    versions = tuple(_version(settings, table) for table in _TABLES)
+    if before is not None and before.versions == versions:
+        return before
     try:
         info = track_info(settings)
         plays = arrow.read(settings, TRACK_FEATURES, ["track_id", "plays_last_7d"])
@@ -66,7 +77,12 @@ def read_catalogue(settings: Settings) -> Catalogue:
     for name, (view, column) in SEGMENTS.items():
         segments.update(_segments(settings, name, view, column, everybody))
     best = _best(everybody)
-    return Catalogue(info, best, segments, frozenset(track for track, share in best[:POPULAR] if share))
+    return Catalogue(info, best, segments, frozenset(track for track, share in best[:POPULAR] if share), versions)
+
+
+def _version(settings: Settings, table: Table) -> int | None:
+    found = delta_log.open_table(settings, table)
+    return None if found is None else found.version()
 
 
 def _shares(ids: np.ndarray, plays: np.ndarray) -> dict[str, float]:

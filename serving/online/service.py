@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
+import gc
 import logging
 from dataclasses import dataclass, field
 
@@ -116,17 +116,19 @@ class Service:
                 return
 
     async def _refresh(self) -> None:
+        loop = asyncio.get_running_loop()
         while True:
-            with contextlib.suppress(Exception):
-                try:
-                    self.path.catalogue = await asyncio.get_running_loop().run_in_executor(
-                        None, read_catalogue, self.settings
-                    )
-                    self.ready.catalogue = "ok"
-                except Exception as error:
-                    LOGGER.exception("names of tracks can not be read; those that were read before stay")
-                    self.ready.catalogue = self.ready.catalogue if self.ready.catalogue == "ok" else str(error)
-                    raise
+            before = self.path.catalogue
+            try:
+                self.path.catalogue = await loop.run_in_executor(None, read_catalogue, self.settings, before)
+            except Exception as error:
+                LOGGER.exception("names of tracks can not be read; those that were read before stay")
+                if self.ready.catalogue != "ok":
+                    self.ready.catalogue = f"{type(error).__name__}: {error}"
+            else:
+                self.ready.catalogue = "ok"
+                if self.path.catalogue is not before:
+                    gc.freeze()  # or every full collection would look through all these names while requests wait
             await asyncio.sleep(self.settings.api_refresh_seconds)
 
 
