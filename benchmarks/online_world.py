@@ -28,7 +28,7 @@ PER_ARTIST = 10
 
 @dataclass(frozen=True)
 class WorldConfig:
-    """candidates: how many the model ranks for one request."""
+    """candidates: how many the model ranks for one request; ranker: "trees" or their "student"."""
 
     tracks: int = 50_000
     listeners: int = 1_500
@@ -36,6 +36,7 @@ class WorldConfig:
     candidates: int = 500
     moments: int = 1_000
     trees: int = 150
+    ranker: str = "student"
     dim: int = 32
     seed: int = 0
 
@@ -107,7 +108,8 @@ def _export(data: ListeningData, config: WorldConfig, settings: Settings, tell) 
 
     task = TaskConfig((0.8,), config.moments, 20, 40, 0.3, LambdaMartConfig(trees=config.trees))
     sequence = GRU4RecConfig(dim=config.dim, history=50, overlap=10, epochs=1)
-    how = TwoStageConfig(history=50, candidates=config.candidates, sequence=sequence, next=task, discover=task)
+    how = TwoStageConfig(history=50, candidates=config.candidates, sequence=sequence, next=task, discover=task,
+                         ranker=config.ranker)  # fmt: skip
     model = TwoStage(how).fit(data, lambda step: tell(", ".join(f"{k} {v:.5g}" for k, v in step.items())))
     base = settings.models_dir
     first = export_version(model, base, settings.model_name, VERSIONS[0])

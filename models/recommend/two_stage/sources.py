@@ -117,19 +117,24 @@ class Sources(tf.Module):
     def joined(self, scores: dict[str, tf.Tensor], exclude: tf.Tensor) -> tf.Tensor:
         """float32 [B, I]: the sources' lists as one; 0 for what none lists and ``exclude`` (int32 [B, M], -1 none)."""
         allowed = self.allowed(exclude)
-        return tf.add_n([self.reciprocal_rank(scores[name] * allowed) for name in self.retrieving])
+        return self.reciprocal_rank(*(scores[name] * allowed for name in self.retrieving))
 
     def allowed(self, exclude: tf.Tensor) -> tf.Tensor:
         """float32 [B, I]: 0 for the tracks of ``exclude``, 1 for all others."""
         excluded = scattered(exclude, tf.ones_like(exclude, tf.float32), self.n_tracks)
         return tf.cast(excluded == 0, tf.float32)
 
-    def reciprocal_rank(self, scores: tf.Tensor) -> tf.Tensor:
-        """float32 [B, I]: 1 / (offset + rank) of the best tracks with a score above 0, 0 for all others."""
+    def reciprocal_rank(self, *scores: tf.Tensor) -> tf.Tensor:
+        """float32 [B, I]: the sum over lists of scores float32 [B, I] of 1 / (offset + rank), for the best tracks of
+        each list with a score above 0."""
         n = min(self.config.per_source, self.n_tracks)
         value = 1.0 / (self.config.rank_offset + np.arange(n, dtype=np.float32))
-        best, tracks = tf.math.top_k(scores, n)
-        return scattered(tracks, tf.where(best > 0, value, 0.0), self.n_tracks)
+        lists = []
+        for of_source in scores:
+            best, tracks = tf.math.top_k(of_source, n)
+            lists.append(tf.where(best > 0, tracks, -1))
+        listed = tf.concat(lists, 1)
+        return scattered(listed, tf.broadcast_to(np.tile(value, len(lists)), tf.shape(listed)), self.n_tracks)
 
     def candidates(self, joined: tf.Tensor, more: int | tf.Tensor = 0) -> tf.Tensor:
         """int32 [B, C]: the tracks to rank, ``more`` than the settings say, -1 where there are no more."""
