@@ -59,6 +59,11 @@ def failed_precondition(message: str) -> ServingError:
     return ServingError(grpc.StatusCode.FAILED_PRECONDITION, message)
 
 
+def error_of_code(code: int, message: str) -> ServingError:
+    """An error with the canonical code as protocol messages and TensorFlow's C API carry it."""
+    return ServingError(_GRPC_CODES.get(code, grpc.StatusCode.UNKNOWN), message)
+
+
 def as_serving_error(error: BaseException) -> ServingError:
     """Any exception as a `ServingError`; TensorFlow's own errors keep their code."""
     if isinstance(error, ServingError):

@@ -32,26 +32,42 @@ def _answer(call, manager: ModelManager, request, context):
 
 
 class PredictionService(prediction_service_pb2_grpc.PredictionServiceServicer):
-    """Predict and GetModelMetadata; Classify, Regress and MultiInference answer UNIMPLEMENTED."""
+    """Predict, Classify, Regress, MultiInference and GetModelMetadata."""
 
     def __init__(self, manager: ModelManager, metrics: Metrics):
         self._manager, self._metrics = manager, metrics
 
-    def Predict(self, request, context):  # noqa: N802 - the name is the protocol's
+    def Predict(self, request, context):  # noqa: N802 - the names are the protocol's
         """Run one signature of one model."""
+        return self._measured("Predict", core.predict, request, request.model_spec.name, context)
+
+    def Classify(self, request, context):  # noqa: N802
+        """Classify examples."""
+        return self._measured("Classify", core.classify, request, request.model_spec.name, context)
+
+    def Regress(self, request, context):  # noqa: N802
+        """Regress examples."""
+        return self._measured("Regress", core.regress, request, request.model_spec.name, context)
+
+    def MultiInference(self, request, context):  # noqa: N802
+        """Several signatures of one model, of the same examples."""
+        name = request.tasks[0].model_spec.name if request.tasks else ""
+        return self._measured("MultiInference", core.multi_inference, request, name, context)
+
+    def GetModelMetadata(self, request, context):  # noqa: N802
+        """The signatures of a model."""
+        return _answer(core.model_metadata, self._manager, request, context)
+
+    def _measured(self, api: str, call, request, model: str, context):
         started, status = time.perf_counter(), "OK"
         try:
-            return core.predict(self._manager, request)
+            return call(self._manager, request)
         except Exception as error:
             failure = as_serving_error(error)
             status = failure.code.name
             context.abort(failure.code, failure.message)
         finally:
-            self._metrics.record(request.model_spec.name, "Predict", "GRPC", status, time.perf_counter() - started)
-
-    def GetModelMetadata(self, request, context):  # noqa: N802
-        """The signatures of a model."""
-        return _answer(core.model_metadata, self._manager, request, context)
+            self._metrics.record(model, api, "GRPC", status, time.perf_counter() - started)
 
 
 class ModelService(model_service_pb2_grpc.ModelServiceServicer):

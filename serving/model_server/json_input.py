@@ -47,7 +47,8 @@ def read_inputs(document: dict[str, Any], dtypes: dict[str, Any]) -> tuple[dict[
     raise invalid_argument("Missing 'inputs' or 'instances' key")
 
 
-def _is_b64(value: Any) -> bool:
+def is_b64(value: Any) -> bool:
+    """Whether a JSON value is {"b64": "..."}: bytes."""
     return isinstance(value, dict) and len(value) == 1 and isinstance(value.get("b64"), str)
 
 
@@ -56,7 +57,7 @@ def _from_rows(instances: Any, dtypes: dict[str, Any]) -> dict[str, np.ndarray]:
         raise invalid_argument("Expecting 'instances' to be an list/array")
     if not instances:
         raise invalid_argument("No values in 'instances' array")
-    named = isinstance(instances[0], dict) and not _is_b64(instances[0])
+    named = isinstance(instances[0], dict) and not is_b64(instances[0])
     if not named and len(dtypes) > 1:
         raise invalid_argument(
             "instances is a plain list, but expecting list of objects as multiple "
@@ -64,7 +65,7 @@ def _from_rows(instances: Any, dtypes: dict[str, Any]) -> dict[str, np.ndarray]:
         )
     parts: dict[str, list[np.ndarray]] = {name: [] for name in dtypes}
     for position, element in enumerate(instances):
-        if (isinstance(element, dict) and not _is_b64(element)) != named:
+        if (isinstance(element, dict) and not is_b64(element)) != named:
             wanted, got = ("object", "list") if named else ("value/list", "object")
             raise invalid_argument(f"Expecting {wanted} but got {got} at item {position} of input list")
         row = element if named else {next(iter(dtypes)): element}
@@ -94,7 +95,7 @@ def _append_row(rows: list[np.ndarray], name: str, position: int, value: Any, dt
 
 
 def _from_columns(inputs: Any, dtypes: dict[str, Any]) -> dict[str, np.ndarray]:
-    if not isinstance(inputs, dict) or _is_b64(inputs):
+    if not isinstance(inputs, dict) or is_b64(inputs):
         if len(dtypes) > 1:
             raise invalid_argument(
                 "inputs is a plain value/list, but expecting an object as multiple "
@@ -147,7 +148,7 @@ def _leaf(value: Any, dtype: np.dtype) -> Any:
     if kind == "O" and isinstance(value, str):
         return value.encode()
     if kind == "O" and isinstance(value, dict):
-        return _decode_b64(value)
+        return decode_b64(value)
     if kind == "b" and isinstance(value, bool):
         return value
     if kind in FLOAT_KINDS and number:
@@ -159,8 +160,13 @@ def _leaf(value: Any, dtype: np.dtype) -> Any:
         return value
     wanted = "string" if kind == "O" else dtype.name
     raise invalid_argument(
-        f"JSON Value: {json.dumps(value)[:200]} Type: {_json_type(value)} is not of expected type: {wanted}"
+        f"JSON Value: {json.dumps(value)[:200]} Type: {json_type(value)} is not of expected type: {wanted}"
     )
+
+
+def fits_float(value: float) -> bool:
+    """Whether a number that is finite stays so as float32."""
+    return _fits(value, np.dtype(np.float32))
 
 
 def _fits(value: float, dtype: np.dtype) -> bool:
@@ -175,8 +181,9 @@ def _fits(value: float, dtype: np.dtype) -> bool:
         return False
 
 
-def _decode_b64(value: dict[str, Any]) -> bytes:
-    if not _is_b64(value):
+def decode_b64(value: dict[str, Any]) -> bytes:
+    """The bytes of {"b64": "..."}; raises INVALID_ARGUMENT."""
+    if not is_b64(value):
         raise invalid_argument(f"JSON Value: {json.dumps(value)[:200]} not formatted correctly for base64 data")
     try:
         return base64.b64decode(value["b64"], validate=True)
@@ -184,6 +191,7 @@ def _decode_b64(value: dict[str, Any]) -> bytes:
         raise invalid_argument("Unable to base64 decode") from error
 
 
-def _json_type(value: Any) -> str:
+def json_type(value: Any) -> str:
+    """The type of a JSON value as TensorFlow Serving calls it."""
     names = {bool: "Bool", int: "Number", float: "Number", str: "String", list: "Array", dict: "Object"}
     return names.get(type(value), "Null")

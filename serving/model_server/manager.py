@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import logging
+import os
 import threading
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import grpc
 
+from serving.model_server.batching import Batcher
 from serving.model_server.configuration import check_config, resolve_labels
 from serving.model_server.errors import ServingError, as_serving_error
 from serving.model_server.servable import Servable
@@ -19,13 +21,18 @@ from serving.model_server.versions import VersionTable
 from serving.model_server.warmup import replay_warmup
 
 LOGGER = logging.getLogger(__name__)
+LOADER_NICENESS = 10
 
 
-def load_servable(path: Path, version: int) -> Servable:
-    """Load a SavedModel and replay its warm-up."""
-    servable = Servable(path)
-    replay_warmup(servable, version)
-    return servable
+def loader(config: bytes = b"") -> Callable[[Path, int], Servable]:
+    """How the server loads a version: into a session with the `ConfigProto` given, its warm-up replayed."""
+
+    def load_servable(path: Path, version: int) -> Servable:
+        servable = Servable(path, config)
+        replay_warmup(servable, version)
+        return servable
+
+    return load_servable
 
 
 class ModelManager:
@@ -36,6 +43,7 @@ class ModelManager:
         allow_unavailable_labels: let a new label name a version that is not loaded yet.
         mounts: path prefixes of configurations -> local folders.
         load: how a version is loaded, `(folder, version) -> Servable`.
+        batcher: runs requests together, where it is wanted; closed by its owner.
     """
 
     def __init__(
@@ -43,18 +51,22 @@ class ModelManager:
         poll_wait_seconds: float = 1.0,
         allow_unavailable_labels: bool = False,
         mounts: dict[str, str] | None = None,
-        load: Callable[[Path, int], Servable] = load_servable,
+        load: Callable[[Path, int], Servable] | None = None,
+        batcher: Batcher | None = None,
     ):
         self._poll_wait = poll_wait_seconds if poll_wait_seconds > 0 else None
         self._allow_unavailable_labels = allow_unavailable_labels
         self._mounts = dict(mounts or {})
-        self._load = load
+        self._load = load or loader()
+        self.batcher = batcher
         # Guards the table and the configuration; notified at each change of a state.
         self._changed = threading.Condition()
         self._reloading = threading.Lock()
         self._config = None
         self._table = VersionTable()
         self._wake = self._stopped = False
+        # Models to be freed: by the loader, as that may take a while and a request is not to wait for it.
+        self._leaving: list[Servable] = []
         self._worker = threading.Thread(target=self._run, name="model-loader", daemon=True)
         self._worker.start()
 
@@ -156,13 +168,18 @@ class ModelManager:
     # Loading and unloading
 
     def _run(self) -> None:
+        with suppress(OSError, AttributeError):
+            # Requests come first: on Linux the niceness is the thread's own.
+            os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), LOADER_NICENESS)
         while True:
             with self._changed:
-                self._changed.wait_for(lambda: self._wake or self._stopped, timeout=self._poll_wait)
+                self._changed.wait_for(lambda: self._wake or self._stopped or self._leaving, timeout=self._poll_wait)
                 if self._stopped:
                     return
-                poll, self._wake = not self._wake, False
+                leaving, self._leaving = self._leaving, []
+                poll, self._wake = not self._wake and not leaving, False
             try:
+                leaving.clear()
                 if poll:
                     self._aspire()
                 self._settle()
@@ -210,6 +227,7 @@ class ModelManager:
             self._finish_unload(name, entry)
 
     def _finish_unload(self, name: str, entry: VersionEntry) -> None:
+        self._leaving.append(entry.servable)
         entry.end()
         LOGGER.info("version %d of model %s is unloaded", entry.version, name)
         self._changed.notify_all()

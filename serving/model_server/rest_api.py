@@ -1,4 +1,4 @@
-"""The REST side: status, metadata, predict, and the page Prometheus scrapes."""
+"""The REST side: status, metadata, predict, classify, regress, and the page Prometheus scrapes."""
 
 from __future__ import annotations
 
@@ -9,17 +9,25 @@ import time
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from urllib.parse import unquote, urlsplit
 
-import grpc
-import tensorflow as tf
-from tensorflow_serving.apis import get_model_metadata_pb2, get_model_status_pb2, model_pb2
+from tensorflow_serving.apis import (
+    classification_pb2,
+    get_model_metadata_pb2,
+    get_model_status_pb2,
+    model_pb2,
+    predict_pb2,
+    regression_pb2,
+)
 
 from serving.model_server import core
-from serving.model_server.errors import ServingError, as_serving_error, invalid_argument
+from serving.model_server.errors import as_serving_error, invalid_argument
+from serving.model_server.json_examples import classification_json, fill_examples, regression_json
 from serving.model_server.json_input import parse_body, read_inputs
 from serving.model_server.json_output import error_json, message_json, metadata_json, predictions_json
 from serving.model_server.manager import ModelManager
 from serving.model_server.metrics import Metrics
-from serving.model_server.servable import DEFAULT_SIGNATURE
+from serving.model_server.predict import predict_values
+from serving.model_server.signatures import DEFAULT_SIGNATURE
+from serving.model_server.values import NUMPY, Value
 
 LOGGER = logging.getLogger(__name__)
 
@@ -45,16 +53,37 @@ def _model_spec(match: re.Match) -> model_pb2.ModelSpec:
 def rest_predict(manager: ModelManager, spec: model_pb2.ModelSpec, body: bytes) -> str:
     """Answer a predict request given as JSON."""
     document = parse_body(body)
-    name = document.get("signature_name") or DEFAULT_SIGNATURE
+    request = predict_pb2.PredictRequest(model_spec=spec)
+    name = request.model_spec.signature_name = document.get("signature_name") or DEFAULT_SIGNATURE
     with manager.servable(spec) as (_, servable):
         signature = servable.signature_defs.get(name)
         if signature is None:
             raise invalid_argument(f'Serving signature name: "{name}" not found in signature def')
         if not signature.inputs:
             raise invalid_argument(f"Failed to get input map for signature: {name}")
-        dtypes = {key: tf.as_dtype(info.dtype).as_numpy_dtype for key, info in signature.inputs.items()}
+        dtypes = {key: NUMPY.get(info.dtype) for key, info in signature.inputs.items()}
         inputs, rows = read_inputs(document, dtypes)
-        return predictions_json(servable.run(name, inputs), rows)
+        for key, array in inputs.items():
+            Value.of(array).write(request.inputs[key])
+        outputs = predict_values(servable, request, manager.batcher)
+    return predictions_json({key: value.numpy() for key, value in outputs.items()}, rows)
+
+
+def rest_classify(manager: ModelManager, spec: model_pb2.ModelSpec, body: bytes) -> str:
+    """Answer a classify request given as JSON."""
+    request = classification_pb2.ClassificationRequest(model_spec=spec)
+    fill_examples(request, body)
+    return classification_json(core.classify(manager, request).result)
+
+
+def rest_regress(manager: ModelManager, spec: model_pb2.ModelSpec, body: bytes) -> str:
+    """Answer a regress request given as JSON."""
+    request = regression_pb2.RegressionRequest(model_spec=spec)
+    fill_examples(request, body)
+    return regression_json(core.regress(manager, request).result)
+
+
+_METHODS = {"predict": rest_predict, "classify": rest_classify, "regress": rest_regress}
 
 
 def rest_get(manager: ModelManager, path: str) -> str:
@@ -94,19 +123,12 @@ class _Handler(BaseHTTPRequestHandler):
             self._reply(self._malformed)
             return
         started = time.perf_counter()
-        status = self._reply(lambda: self._predict(match, body))
-        self.metrics.record(unquote(match["name"]), "Predict", "REST", status, time.perf_counter() - started)
+        method = match["method"].lower()
+        status = self._reply(lambda: _METHODS[method](self.manager, _model_spec(match), body))
+        self.metrics.record(unquote(match["name"]), method.capitalize(), "REST", status, time.perf_counter() - started)
 
     def _malformed(self) -> str:
         raise invalid_argument(f"Malformed request: {self.command} {self.path}")
-
-    def _predict(self, match: re.Match, body: bytes) -> str:
-        if match["method"].lower() != "predict":
-            raise ServingError(
-                grpc.StatusCode.UNIMPLEMENTED,
-                f"{match['method']} is not answered by this server: use predict on the same signature",
-            )
-        return rest_predict(self.manager, _model_spec(match), body)
 
     def _reply(self, call) -> str:
         """Send what `call` returns, or its error; returns the name of the status."""

@@ -1,102 +1,87 @@
-"""One loaded SavedModel: its signatures, checked inputs, and calls."""
+"""One loaded SavedModel: its signatures, and runs of its graph from named tensors to named tensors."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import threading
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
-import numpy as np
-import tensorflow as tf
-from tensorflow.core.protobuf import saved_model_pb2
+from serving.model_server.c_api import Session
+from serving.model_server.errors import failed_precondition
+from serving.model_server.signatures import DEFAULT_SIGNATURE, SERVE_TAG, dims, read_signature_defs
+from serving.model_server.values import Value
 
-from serving.model_server.errors import failed_precondition, invalid_argument
-
-SERVE_TAG = "serve"
-DEFAULT_SIGNATURE = "serving_default"
-
-
-def read_signature_defs(path: Path) -> dict:
-    """The `SignatureDef` messages of the SavedModel at `path`, by name, from its graph with the tag `serve`."""
-    saved_model = saved_model_pb2.SavedModel()
-    saved_model.ParseFromString((path / "saved_model.pb").read_bytes())
-    for meta_graph in saved_model.meta_graphs:
-        if set(meta_graph.meta_info_def.tags) == {SERVE_TAG}:
-            return dict(meta_graph.signature_def)
-    raise ValueError(f"{path}/saved_model.pb has no graph tagged {SERVE_TAG!r}: export it with tf.saved_model.save")
+Run = Callable[[Sequence[bytes]], list[Value]]
+"""Serialised `TensorProto`s of the feeds -> the values fetched."""
 
 
-def _word(dtype: tf.DType) -> str:
-    """A type as TensorFlow's C++ messages call it."""
-    return {"float32": "float", "float64": "double"}.get(dtype.name, dtype.name)
+def session_config(intra_op: int, inter_op: int) -> bytes:
+    """A serialised `ConfigProto`. `inter_op` below 0: operations run one after another in the thread of the request."""
+    from tensorflow.core.protobuf import config_pb2
+
+    return config_pb2.ConfigProto(
+        intra_op_parallelism_threads=intra_op, inter_op_parallelism_threads=inter_op
+    ).SerializeToString()
 
 
-def _names(names) -> str:
-    return ",".join(sorted(names))
+@dataclass(frozen=True)
+class Plan:
+    """A run of the graph: what is fed and fetched. `batchable`: the first dimension of all of it is the batch's."""
 
-
-def _check_names(signature, inputs: Mapping[str, np.ndarray]) -> None:
-    given, required = set(inputs), set(signature.inputs)
-    if given != required:
-        raise invalid_argument(
-            f"input size does not match signature: {len(given)}!={len(required)} "
-            f"len({{{_names(given)}}}) != len({{{_names(required)}}}). "
-            f"Sent extra: {{{_names(given - required)}}}. Missing but required: {{{_names(required - given)}}}."
-        )
-
-
-def _check_tensor(name: str, position: int, info, value: np.ndarray) -> None:
-    expected, given = tf.as_dtype(info.dtype), tf.as_dtype(value.dtype)
-    if given != expected:
-        raise invalid_argument(f"Expects arg[{position}] to be {_word(expected)} but {_word(given)} is provided")
-    if info.tensor_shape.unknown_rank:
-        return
-    shape = [dim.size for dim in info.tensor_shape.dim]
-    fits = len(shape) == value.ndim and all(want in (-1, have) for want, have in zip(shape, value.shape, strict=True))
-    if not fits:
-        wanted = ",".join("?" if size == -1 else str(size) for size in shape)
-        raise invalid_argument(f"input {name} must have shape [{wanted}] but has shape {list(value.shape)}")
+    key: tuple[tuple[str, ...], tuple[str, ...]]
+    run: Run
+    batchable: bool
 
 
 class Servable:
-    """A SavedModel ready to be called; calls may run at the same time from several threads."""
+    """A SavedModel ready to be called; calls may run at the same time from several threads.
 
-    def __init__(self, path: Path):
-        """Load the SavedModel at `path`. Raises what TensorFlow raises when it is incomplete or broken."""
+    Args:
+        path: the SavedModel's folder.
+        config: a serialised `ConfigProto`.
+
+    Raises `ServingError`, OSError or ValueError when it is incomplete or broken.
+    """
+
+    def __init__(self, path: Path, config: bytes = b""):
         self.path = path
         self.signature_defs = read_signature_defs(path)
-        # The object owns the variables: signatures alone would let them be collected.
-        self._loaded = tf.saved_model.load(str(path), tags=[SERVE_TAG])
-        self._functions = dict(self._loaded.signatures)
+        self._session = Session(str(path), SERVE_TAG, config)
+        self._plans: dict[tuple[tuple[str, ...], tuple[str, ...]], Plan] = {}
+        self._lock = threading.Lock()
 
-    def run(
-        self, signature_name: str, inputs: Mapping[str, np.ndarray], output_filter: Sequence[str] = ()
-    ) -> dict[str, np.ndarray]:
-        """Call a signature ("" = `serving_default`) with numpy inputs; strings are object arrays of bytes.
+    def signature(self, name: str):
+        """The `SignatureDef` of `name` ("" = `serving_default`); raises FAILED_PRECONDITION for an unknown one."""
+        found = self.signature_defs.get(name or DEFAULT_SIGNATURE)
+        if found is None:
+            raise failed_precondition(f'Serving signature key "{name or DEFAULT_SIGNATURE}" not found.')
+        return found
 
-        Raises FAILED_PRECONDITION for an unknown signature, INVALID_ARGUMENT for inputs that do not fit it.
+    def plan(self, feeds: Sequence, fetches: Sequence) -> Plan:
+        """How to run the graph from `feeds` to `fetches` (`TensorInfo`s); made once, and kept.
+
+        Raises FAILED_PRECONDITION where the graph has no such tensor.
         """
-        name = signature_name or DEFAULT_SIGNATURE
-        signature = self.signature_defs.get(name)
-        if signature is None or name not in self._functions:
-            raise failed_precondition(f'Serving signature key "{name}" not found.')
-        _check_names(signature, inputs)
-        for position, key in enumerate(sorted(inputs)):
-            _check_tensor(key, position, signature.inputs[key], inputs[key])
-        wanted = self._wanted_outputs(signature, output_filter)
-        feeds = {
-            key: tf.constant(value, dtype=tf.as_dtype(signature.inputs[key].dtype)) for key, value in inputs.items()
-        }
-        answers = self._functions[name](**feeds)
-        return {key: answers[key].numpy() for key in wanted}
+        key = (tuple(info.name for info in feeds), tuple(info.name for info in fetches))
+        plan = self._plans.get(key)
+        if plan is None:
+            with self._lock:
+                plan = self._plans[key] = self._plans.get(key) or self._planned(key, feeds, fetches)
+        return plan
 
-    @staticmethod
-    def _wanted_outputs(signature, output_filter: Sequence[str]) -> list[str]:
-        for position, alias in enumerate(output_filter):
-            if alias not in signature.outputs:
-                raise invalid_argument(
-                    f"output tensor alias not found in signature: {alias} "
-                    f"Outputs expected to be in the set {{{_names(signature.outputs)}}}."
-                )
-            if alias in output_filter[:position]:
-                raise invalid_argument(f"duplicate output tensor alias: {alias}")
-        return list(output_filter) or sorted(signature.outputs)
+    def _planned(self, key, feeds: Sequence, fetches: Sequence) -> Plan:
+        session = self._session
+        try:
+            into, out = session.endpoints(key[0]), session.endpoints(key[1])
+        except KeyError as error:
+            raise failed_precondition(
+                f"Tensor {error.args[0]}, specified in a signature, is not in the graph"
+            ) from error
+        shapes = [dims(info) for info in (*feeds, *fetches)]
+        batchable = bool(feeds) and all(shape and shape[0] == -1 for shape in shapes)
+        return Plan(key, lambda inputs: session.run(into, inputs, out), batchable)
+
+    def close(self) -> None:
+        """Free the model's memory; nothing may run any more."""
+        self._session.close()

@@ -88,7 +88,9 @@ def test_predict_by_column_with_a_scalar(rest):
         ("/versions/9/metadata", None, 404, "Servable not found"),
         ("/versions/x", None, 400, "Malformed request: GET /v1/models/.*/versions/x"),
         (":guess", SCORE, 400, "Malformed request: POST"),
-        (":classify", SCORE, 501, "use predict"),
+        (":classify", SCORE, 400, "key 'examples' is expected and was not found"),
+        (":classify", {"examples": [{"x": 1.0}]}, 400, "Expected classification signature method_name to be"),
+        (":regress", {"examples": []}, 400, "'examples' value is an empty array"),
         ("/versions/99999999999999999999", None, 400, "Failed to convert version"),
     ],
 )
