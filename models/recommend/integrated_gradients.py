@@ -41,8 +41,7 @@ def integrated_gradients(
     ends = [tf.cast(x, tf.float32) for x in inputs]
     starts = [tf.broadcast_to(tf.cast(b, tf.float32), tf.shape(x)) for b, x in zip(baselines, ends, strict=True)]
     ways = [end - start for start, end in zip(starts, ends, strict=True)]
-    nodes, weights = np.polynomial.legendre.leggauss(steps)
-    places, shares = (tf.constant(x, tf.float32) for x in ((nodes + 1) / 2, weights / 2))
+    places, shares = quadrature(steps)
 
     def step(at, *total):
         points = [start + places[at] * way for start, way in zip(starts, ways, strict=True)]
@@ -60,3 +59,9 @@ def integrated_gradients(
     rank = len(high.shape)
     summed = tf.add_n([tf.reduce_sum(p, list(range(rank, len(p.shape)))) for p in parts])
     return Integrated(parts, high, low, summed - (high - low))
+
+
+def quadrature(steps: int) -> tuple[tf.Tensor, tf.Tensor]:
+    """Places between 0 and 1 and the shares of what is found there, float32 [steps] each (Gauss-Legendre)."""
+    nodes, weights = np.polynomial.legendre.leggauss(steps)
+    return tf.constant((nodes + 1) / 2, tf.float32), tf.constant(weights / 2, tf.float32)

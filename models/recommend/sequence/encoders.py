@@ -54,11 +54,10 @@ class Recurrence(tf.Module):
             return state + kept * update * (new - state)
 
         def steps(states, now):
-            out, state = [], states[-1]
-            for at in range(unrolled):
-                state = step(state, *(part[at] for part in now))
-                out.append(state)
-            return tf.stack(out)
+            out = [states[-1]]
+            for at in zip(*(tf.unstack(part, unrolled) for part in now), strict=True):
+                out.append(step(out[-1], *at))
+            return tf.stack(out[1:])
 
         parts = [_in_blocks(part, unrolled) for part in (inputs, keep, tf.ones_like(keep) if hold is None else hold)]
         states = tf.scan(steps, parts, initializer=tf.zeros([unrolled, batch, dim]))

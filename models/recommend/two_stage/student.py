@@ -16,7 +16,7 @@ import tensorflow as tf
 from models.context import FIELDS
 from models.context.wire import MOMENT
 from models.data import Catalogue
-from models.recommend.integrated_gradients import integrated_gradients
+from models.recommend.integrated_gradients import quadrature
 from models.recommend.two_stage.context_features import ContextFeatures
 from models.recommend.two_stage.groundwork import Part
 from models.recommend.two_stage.rankers import Parts, TreeRanker, field_of
@@ -93,11 +93,30 @@ class RowNetwork(tf.Module):
 
     def of_ramps(self, encoded: tf.Tensor) -> tf.Tensor:
         """float32 [...] of encoded rows, float32 [..., F * bins]."""
-        out = encoded
-        for weights, bias in self.layers[:-1]:
-            out = tf.nn.relu(tf.tensordot(out, weights, 1) + bias)
-        weights, bias = self.layers[-1]
-        return (tf.tensordot(out, weights, 1) + bias)[..., 0]
+        weights, bias = self.layers[0]
+        return self._above(tf.tensordot(encoded, weights, 1) + bias)
+
+    def slopes(self, start: tf.Tensor, end: tf.Tensor) -> tf.Tensor:
+        """float32 [..., F * bins]: the gradient of :meth:`of_ramps`, integrated along the straight way between encoded
+        rows (Sundararajan et al. 2017) in ``STEPS`` steps.
+
+        The first layer's sums change evenly along the way, so only the layers above it are asked at every step.
+        """
+        weights, bias = self.layers[0]
+        first, last = (tf.tensordot(x, weights, 1) + bias for x in (start, end))
+        places, shares = quadrature(STEPS)
+        sums = first + tf.tensordot(places, last - first, 0)  # [STEPS, ..., width]
+        with tf.GradientTape(watch_accessed_variables=False) as tape:
+            tape.watch(sums)
+            scores = self._above(sums)
+        slopes = tf.tensordot(shares, tape.gradient(scores, sums), 1)
+        return tf.tensordot(slopes, tf.transpose(weights), 1)
+
+    def _above(self, sums: tf.Tensor) -> tf.Tensor:
+        """float32 [...] of the first layer's sums, float32 [..., width]."""
+        for weights, bias in self.layers[1:]:
+            sums = tf.tensordot(tf.nn.relu(sums), weights, 1) + bias
+        return sums[..., 0]
 
 
 class StudentRanker(tf.Module):
@@ -150,10 +169,10 @@ class StudentRanker(tf.Module):
         but for that error, which falls as 1 / ``STEPS``² (the way through a rectified network has kinks).
         """
         ramps, n = self.network.ramps, features.shape[-1]
-        encoded = ramps(self.rows(moment, candidates, features))
-        found = integrated_gradients(self.network.of_ramps, [encoded], [ramps(ramps.centre)], STEPS)
-        by_piece = tf.reshape(found.parts[0], tf.concat([tf.shape(candidates), [ramps.n_features, ramps.bins]], 0))
+        encoded, centre = ramps(self.rows(moment, candidates, features)), ramps(ramps.centre)
+        pieces = (encoded - centre) * self.network.slopes(centre, encoded)
+        by_piece = tf.reshape(pieces, tf.concat([tf.shape(candidates), [ramps.n_features, ramps.bins]], 0))
         values = tf.reduce_sum(by_piece, -1)
         by_field = tf.matmul(values[..., n:], tf.one_hot(self.of_field, MOMENT + 1))
-        rest = found.baseline - found.gap
+        rest = self.network.of_ramps(encoded) - tf.reduce_sum(values, -1)
         return Parts.none(features, plays.shape[1])._replace(features=values[..., :n], moment=by_field, rest=rest)

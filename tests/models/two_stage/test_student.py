@@ -71,6 +71,16 @@ def test_parts_are_shaped_like_the_trees_parts_and_sum_to_the_score(trees, parts
     np.testing.assert_allclose(total, student(*given), atol=1e-4)
 
 
+def test_slopes_are_those_of_the_plain_quadrature(student):
+    from models.recommend.integrated_gradients import integrated_gradients
+    from models.recommend.two_stage.student import STEPS
+
+    rng, network = np.random.default_rng(0), student.network
+    start, end = (tf.constant(rng.random((7, network.layers[0][0].shape[0])), tf.float32) for _ in range(2))
+    plain = integrated_gradients(network.of_ramps, [end], [start], STEPS)
+    np.testing.assert_allclose((end - start) * network.slopes(start, end), plain.parts[0], rtol=1e-4, atol=1e-6)
+
+
 def test_a_feature_at_its_median_has_no_part_and_the_rest_says_how_little_the_quadrature_left(parts, student):
     plays, moment, candidates, features = asked(parts, 4)
     centre = student.network.ramps.centre[: features.shape[-1]]
