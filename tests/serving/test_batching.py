@@ -10,6 +10,8 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from tensorflow import make_ndarray
+from tensorflow.core.framework import tensor_pb2
 from tiny_model import recommend_inputs
 
 from serving.model_server.batching import Batcher, BatchingError, BatchingParameters, parameters_of, read_parameters
@@ -31,8 +33,6 @@ class Doubling:
         return Plan((("x", "s"), ("y", "t")), self.run, batchable)
 
     def run(self, inputs):
-        from tensorflow.core.framework import tensor_pb2
-
         assert self.gate.wait(10)
         x, s = (Value.read(tensor_pb2.TensorProto.FromString(raw)) for raw in inputs)
         self.sizes.append(x.shape[0])
@@ -137,9 +137,6 @@ _DTYPES = [np.float32, np.float64, np.int32, np.int64, np.bool_, np.float16, np.
 @settings(max_examples=60)
 @given(st.sampled_from(_DTYPES), st.lists(st.integers(0, 3), min_size=0, max_size=3), st.integers(0, 2**32))
 def test_a_value_comes_back_from_the_wire_as_it_was(dtype, shape, seed):
-    from tensorflow import make_ndarray
-    from tensorflow.core.framework import tensor_pb2
-
     array = (np.random.default_rng(seed).normal(size=shape) * 100).astype(dtype)
     tensor = tensor_pb2.TensorProto()
     Value.of(array).write(tensor)
