@@ -36,22 +36,23 @@ def simulate_day(world: World, day: int) -> np.ndarray:
     session_end = sessions.start_ms.copy()
     np.maximum.at(session_end, plays.session, ends)
     parts = [
-        _with_session(sessions, "session_start", np.arange(len(sessions)), sessions.start_ms - 40),
-        _with_session(sessions, "session_end", np.arange(len(sessions)), session_end + 60),
+        with_session(sessions, "session_start", np.arange(len(sessions)), sessions.start_ms - 40),
+        with_session(sessions, "session_end", np.arange(len(sessions)), session_end + 60),
         _searches(rng, sessions, plays),
-        *_play_rows(sessions, plays),
-        *_actions(rng, world, sessions, plays),
+        *play_rows(sessions, plays),
+        *actions(rng, world, sessions, plays),
         _plan_changes(rng, world, day),
     ]
     table = number_rows(np.concatenate(parts), day)
-    _deliver(rng, table, session_end)
+    deliver(rng, table, session_end)
     twice = table[rng.random(len(table)) < DUPLICATE_CHANCE].copy()
     twice["received"] += 1000 + rng.exponential(60_000, len(twice)).clip(0, 600_000).astype(np.int64)
     table = np.concatenate([table, twice])
     return table[np.lexsort((table["number"], table["received"]))]
 
 
-def _with_session(sessions: Sessions, kind: str, at: np.ndarray, occurred: np.ndarray, **columns) -> np.ndarray:
+def with_session(sessions: Sessions, kind: str, at: np.ndarray, occurred: np.ndarray, **columns) -> np.ndarray:
+    """Rows of one kind that happened in the sessions ``at``."""
     return rows(
         kind,
         len(at),
@@ -68,8 +69,9 @@ def _with_session(sessions: Sessions, kind: str, at: np.ndarray, occurred: np.nd
     )
 
 
-def _play_rows(sessions: Sessions, plays: Plays) -> list[np.ndarray]:
-    played = _with_session(
+def play_rows(sessions: Sessions, plays: Plays) -> list[np.ndarray]:
+    """-> [plays, skips]; a skip refers to its play by ``number``."""
+    played = with_session(
         sessions,
         "play",
         plays.session,
@@ -82,7 +84,7 @@ def _play_rows(sessions: Sessions, plays: Plays) -> list[np.ndarray]:
     )
     cut = np.flatnonzero(plays.skipped)
     at_ms = plays.ms_played[cut]
-    skipped = _with_session(
+    skipped = with_session(
         sessions,
         "skip",
         plays.session[cut],
@@ -94,7 +96,7 @@ def _play_rows(sessions: Sessions, plays: Plays) -> list[np.ndarray]:
     return [played, skipped]
 
 
-def _actions(rng: np.random.Generator, world: World, sessions: Sessions, plays: Plays) -> list[np.ndarray]:
+def actions(rng: np.random.Generator, world: World, sessions: Sessions, plays: Plays) -> list[np.ndarray]:
     """Likes and playlist additions follow the match; a track that is skipped may lose its like."""
     user = sessions.user[plays.session]
     eager = np.clip(world.users.like_rate[user] * np.exp(0.9 * (plays.affinity - USUAL_AFFINITY)), 0, 0.3)
@@ -110,7 +112,7 @@ def _actions(rng: np.random.Generator, world: World, sessions: Sessions, plays: 
     for kind, happens in chances.items():
         at = np.flatnonzero(happens)
         value = playlist[at] if kind == "playlist_add" else -1
-        made.append(_with_session(sessions, kind, plays.session[at], moment[at], track=plays.track[at], value=value))
+        made.append(with_session(sessions, kind, plays.session[at], moment[at], track=plays.track[at], value=value))
     return made
 
 
@@ -119,7 +121,7 @@ def _searches(rng: np.random.Generator, sessions: Sessions, plays: Plays) -> np.
     first = np.unique(plays.session, return_index=True)[1]
     first = first[rng.random(len(first)) < SEARCH_CHANCE]
     found = rng.integers(1, 40, len(first))
-    return _with_session(
+    return with_session(
         sessions, "search", plays.session[first], plays.start_ms[first] - 20, track=plays.track[first], value=found
     )
 
@@ -130,7 +132,7 @@ def _plan_changes(rng: np.random.Generator, world: World, day: int) -> np.ndarra
     return rows("subscription_change", len(who), occurred=occurred, user=who, temperature=np.nan)
 
 
-def _deliver(rng: np.random.Generator, table: np.ndarray, session_end: np.ndarray) -> None:
+def deliver(rng: np.random.Generator, table: np.ndarray, session_end: np.ndarray) -> None:
     """Set ``received``: at once, or for offline listening hours to two days later, all of a session together."""
     heard = np.maximum(table["ms_played"], 0)  # a play is reported when it ends
     network_ms = rng.lognormal(4.8, 0.7, len(table)).clip(20, 20_000).astype(np.int64)

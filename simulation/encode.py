@@ -35,9 +35,12 @@ _MS = timedelta(milliseconds=1)
 _UNKNOWN_DEVICE = Device()
 
 
-def encode_rows(world: World, table: np.ndarray) -> Iterator[Envelope]:
-    """Events of ``table`` in its order. Device and context objects are shared between events: don't change them."""
-    encoder = _Encoder(world, table)
+def encode_rows(world: World, table: np.ndarray, prefix: str = "sim") -> Iterator[Envelope]:
+    """Events of ``table`` in its order. Device and context objects are shared between events: don't change them.
+
+    Ids of events and sessions begin with ``prefix`` and the seed.
+    """
+    encoder = _Encoder(world, table, prefix)
     for index in range(len(table)):
         yield encoder.event(index)
 
@@ -45,9 +48,9 @@ def encode_rows(world: World, table: np.ndarray) -> Iterator[Envelope]:
 class _Encoder:
     """Reads the columns as Python lists (a quick way through them row by row) and reuses what repeats."""
 
-    def __init__(self, world: World, table: np.ndarray):
+    def __init__(self, world: World, table: np.ndarray, prefix: str):
         self._users, self._tracks = world.users, world.tracks
-        self._prefix = f"sim{world.seed}"
+        self._prefix = f"{prefix}{world.seed}"
         self._column = {name: table[name].tolist() for name in ROW.names}
         self._contexts: dict[tuple[int, int, int], Context] = {}
         self._devices: dict[tuple[int, int, int], Device] = {}

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Protocol
 
 import numpy as np
 
-from simulation.choice import TrackChooser
 from simulation.log import REASONS_END, REASONS_START
 from simulation.rhythm import DEVICES
 from simulation.sessions import Sessions
@@ -16,6 +16,20 @@ from simulation.truth import Truth
 PAUSE_CHANCE = 0.015
 _START = {name: code for code, name in enumerate(REASONS_START)}
 _END = {name: code for code, name in enumerate(REASONS_END)}
+
+
+class Chooser(Protocol):
+    """Says what is played next: the listener (``TrackChooser``), or whoever recommends."""
+
+    def prepare(self, sessions: Sessions) -> np.ndarray:
+        """What ``choose`` gets as ``genres``, a row a session."""
+        ...
+
+    def choose(
+        self, rng: np.random.Generator, sessions: Sessions, at: np.ndarray, genres: np.ndarray, previous: np.ndarray
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """-> (track of each of the sessions ``at``, whether it was known); -1 ends a session."""
+        ...
 
 
 @dataclass(frozen=True)
@@ -33,7 +47,7 @@ class Plays:
 
 
 def play_sessions(
-    rng: np.random.Generator, sessions: Sessions, chooser: TrackChooser, tracks: Tracks, truth: Truth
+    rng: np.random.Generator, sessions: Sessions, chooser: Chooser, tracks: Tracks, truth: Truth
 ) -> Plays:
     """Play every session to its end; all sessions advance together, one track a step."""
     count = len(sessions)
@@ -49,8 +63,10 @@ def play_sessions(
         alive = alive[~fed_up]
         if not len(alive):
             break
-        user, activity, before = sessions.user[alive], sessions.activity[alive], previous[alive]
-        track, known = chooser.choose(rng, sessions, alive, genres, before)
+        track, known = chooser.choose(rng, sessions, alive, genres, previous[alive])
+        there = track >= 0
+        alive, track, known = alive[there], track[there], known[there]
+        user, activity = sessions.user[alive], sessions.activity[alive]
         chance = truth.skip_probability(user, track, activity, sessions.wet[alive], known)
         skipped = rng.random(len(alive)) < chance
         heard, reason_end = _heard(rng, tracks.duration_ms[track], skipped, sessions, alive, step)

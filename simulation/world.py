@@ -23,7 +23,7 @@ from simulation.tracks import Tracks, create_tracks
 from simulation.truth import Truth
 from simulation.users import Users, create_users
 
-_STREAMS = {"tracks": 1, "users": 2, "library": 3, "rotation": 4, "day": 5}
+_STREAMS = {"tracks": 1, "users": 2, "library": 3, "rotation": 4, "day": 5, "live": 6}
 
 
 @dataclass(frozen=True)
@@ -109,6 +109,11 @@ class World:
         if self._rotation is None or self._rotation[0] != week:
             self._rotation = (week, weekly_rotation(self.rng("rotation", week), self._library, self.truth))
         return self._rotation[1]
+
+    def knows(self, user: np.ndarray | int, track: np.ndarray | int) -> np.ndarray:
+        """Whether the listener knew and liked the track before the world began; shapes broadcast."""
+        library = self._library[user]
+        return (library == np.asarray(track)[..., None]).any(-1)
 
     def midnight_ms(self, day: int) -> int:
         """Epoch milliseconds at which day ``day`` of the world begins (UTC)."""

@@ -50,12 +50,43 @@ def simulate(
     tracks: Annotated[int, typer.Option(min=1)] = 5000,
     days: Annotated[int, typer.Option(min=1)] = 30,
     start: Annotated[datetime, typer.Option(formats=["%Y-%m-%d"], help="First day of the world.")] = "2026-01-01",  # type: ignore[assignment]
-    start_day: Annotated[int, typer.Option(min=0, help="Go on with a world: number of its first day to write.")] = 0,
+    start_day: Annotated[
+        int | None,
+        typer.Option(
+            min=0, help="Go on with a world: number of its first day to write (or, with --live, to live; then: --days)."
+        ),
+    ] = None,
     seed: Annotated[int, typer.Option()] = 7,
     lake: LakeOption = None,
+    live: Annotated[
+        bool, typer.Option("--live", help="The listeners ask a recommendation API and hear what it shows.")
+    ] = False,
+    address: Annotated[
+        str | None, typer.Option(help="--live: of the API. Default: http://127.0.0.1:SOUNDLAKE_API_PORT.")
+    ] = None,
+    listeners: Annotated[
+        int | None, typer.Option(min=1, help="--live: only the first so many listeners of the world.")
+    ] = None,
+    requests: Annotated[
+        int | None, typer.Option(min=1, help="--live: stop after so many lists (default: 200).")
+    ] = None,
+    minutes: Annotated[float | None, typer.Option(min=0.01, help="--live: stop after so many minutes.")] = None,
+    rate: Annotated[float, typer.Option(min=0, help="--live: lists a second, at most; 0: no limit.")] = 0.0,
 ) -> None:
-    """Write a simulated listening world to the raw zone; the same numbers give the same bytes."""
-    simulate_into(settings_for(lake), users, tracks, days, start.date(), start_day, seed)
+    """Write a simulated listening world to the raw zone; the same numbers give the same bytes.
+
+    With --live nothing is written here: the world's listeners ask a running API (`soundlake serve`), hear, skip and
+    like what it shows, and post what they did to it. Give the world of the lake: the same --users, --tracks, --start
+    and --seed, and as --days how many the lake has.
+    """
+    settings = settings_for(lake)
+    if live:
+        from orchestration.cli.live import run_live
+
+        world = (users, tracks, days, start.date(), seed)
+        run_live(settings, world, days if start_day is None else start_day, address, listeners, requests, minutes, rate)
+        return
+    simulate_into(settings, users, tracks, days, start.date(), start_day or 0, seed)
     console.print("Next: [bold]soundlake run[/]")
 
 
