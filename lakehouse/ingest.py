@@ -156,10 +156,10 @@ def _quarantine(lake: Lake, files: list[Found], faulty: list[Found]) -> None:
     from pyspark.sql import functions as F
     from pyspark.sql.pandas.types import from_arrow_schema
 
+    if not faulty and not lake.state(QUARANTINE).rows:  # nothing for Spark to do
+        return
     now = F.current_timestamp()
     paths = lake.spark.createDataFrame([(f.file.path,) for f in files], "source_file string")
-    if not faulty and not lake.state(QUARANTINE).rows:
-        return
     was_open = lake.read(QUARANTINE).where("status = 'open'").join(paths, "source_file", "left_semi")
     if faulty:
         faults = faults_of(lake, faulty).persist()
