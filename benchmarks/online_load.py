@@ -24,17 +24,20 @@ import numpy as np
 STAGES = ("features", "candidates", "rank", "slate", "reasons", "total")
 PERCENTILES = (50, 95, 99, 100)
 CONNECTIONS = 256
+_FEW = 5  # listeners who ask again
 
 
 @dataclass
 class Load:
-    """rate: requests a second, 0 for one client that waits for each answer."""
+    """rate: requests a second, 0 for one client that waits for each answer. unknown: listeners nobody knows; again: few
+    listeners, who ask the same again and again."""
 
     url: str
     rate: float
     seconds: float
     users: int = 2000
     unknown: bool = False
+    again: bool = False
     k: int = 10
     seed: int = 0
 
@@ -87,6 +90,8 @@ class Generator:
 
     def question(self) -> bytes:
         rng, load = self._rng, self.load
+        if load.again:
+            return json.dumps({"user_id": f"user-{rng.integers(_FEW)}", "k": load.k, "context": {"hour": 8}}).encode()
         name = f"nobody-{rng.integers(1 << 40)}" if load.unknown else f"user-{rng.integers(load.users)}"
         moment = {"hour": int(rng.integers(24)), "device": str(rng.choice(["phone", "speaker", "desktop"]))}
         return json.dumps({"user_id": name, "k": load.k, "context": moment}).encode()
@@ -178,6 +183,7 @@ def main() -> None:
     flags.add_argument("--seconds", type=float, default=20)
     flags.add_argument("--users", type=int, default=2000, help="listeners user-0 … that are asked for")
     flags.add_argument("--unknown", action="store_true", help="ask for listeners nobody knows")
+    flags.add_argument("--again", action="store_true", help="few listeners, who ask the same again and again")
     flags.add_argument("--k", type=int, default=10)
     flags.add_argument("--seed", type=int, default=0)
     flags.add_argument("--json", action="store_true", help="one line of JSON instead of a table")

@@ -135,6 +135,7 @@ def measure(world: World, rate: float, seconds: float, reload_during: bool) -> d
         out = {
             "one client that waits": (put_load(url, *waits, *users), []),
             "one client that waits, listeners nobody knows": (put_load(url, *waits, "--unknown"), []),
+            "one client that waits, the same again": (put_load(url, *waits, "--again"), []),
             f"open loop, {rate:g} a second": (put_load(url, *openly, *users), []),
             f"open loop, {rate:g} a second, listeners nobody knows": (put_load(url, *openly, "--unknown"), []),
         }

@@ -79,6 +79,7 @@ class Settings(BaseSettings):
     api_candidates: int = Field(500, ge=0, description="candidates from the version's item index; 0: the model's own")
     api_artist_cap: int = Field(2, ge=0, description="tracks of one artist in a list, at most; 0: no re-ranking at all")
     api_explore: float = Field(0, ge=0, le=1, description="share of requests whose last places are drawn at random")
+    api_cache_seconds: float = Field(10, ge=0, description="how long an answer serves whoever asks the same again")
     api_events: Literal["lake", "kafka"] = Field("lake", description="where posted and logged events go")
     api_refresh_seconds: float = Field(60, gt=0, description="how often names and popular tracks are read again")
     registered_model: str = "soundlake-recommender"

@@ -20,6 +20,7 @@ class Metrics:
             "soundlake_stage_seconds", "Seconds of a stage", ("stage",), registry=registry, buckets=_SECONDS
         )
         self.degraded = Counter("soundlake_degraded", "Answers without the model", ("cause",), registry=registry)
+        self.cached = Counter("soundlake_cached", "Answers that were made seconds before", registry=registry)
         self.model = Histogram(
             "soundlake_model_seconds", "Seconds of the model's answer", ("label",), registry=registry, buckets=_SECONDS
         )

@@ -128,6 +128,10 @@ class Versions:
         self._of[version], self._last[label] = found, version
         return found
 
+    def last(self, label: str) -> int | None:
+        """The version that answered for ``label`` last."""
+        return self._last.get(label)
+
     def saw(self, label: str, version: int) -> None:
         """``version`` answered for ``label``."""
         if self._last.get(label) != version:

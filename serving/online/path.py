@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import time
 import uuid
-from collections.abc import Mapping
+from collections.abc import Hashable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -18,6 +18,7 @@ from models.recommend.sentences import Listening
 from serving.errors import ModelServerError, ServerUnreachable
 from serving.gate import HISTORY
 from serving.online.answers import Degraded, Item, Reply, Timings, item_of
+from serving.online.cache import Recent
 from serving.online.catalogue import Catalogue
 from serving.online.known import Known, Listeners
 from serving.online.labels import Labels
@@ -31,7 +32,7 @@ from serving.slate import Arrangement, Place
 LOGGER = logging.getLogger(__name__)
 POPULAR = "popular"
 """``model`` of an answer that no model ranked."""
-_POOL = 3  # ranked tracks for each place of a list that is re-ranked
+_POOL = 2  # ranked tracks for each place of a list that is re-ranked
 
 
 @dataclass(frozen=True)
@@ -51,6 +52,10 @@ class OnlinePath:
         self.listeners, self.ranker = listeners, ranker
         self.labels = Labels(settings.models_dir)
         self.catalogue = Catalogue()
+        # A list that is drawn is another one each time.
+        self._recent: Recent[tuple[Ranking, list[Item]]] = Recent(
+            0 if settings.api_explore else settings.api_cache_seconds
+        )
 
     async def answer(self, ask: Ask, request_id: str | None = None) -> Answer:
         """Never raises for anything that is down: the answer says so in ``degraded``."""
@@ -64,8 +69,14 @@ class OnlinePath:
         degraded, ranking, items = _missing(known, ask), None, []
         if degraded is None:
             try:
-                ranking = await self._by_model(ask, request_id, label, known, history, left_out)
-                items = self._items(ask, ranking, history, seconds)
+                key = self._key(ask, label, history, left_out)
+                ranking, items = self._recent.get(key) or (None, [])
+                if ranking is None:
+                    ranking = await self._by_model(ask, request_id, label, known, history, left_out)
+                    items = self._items(ask, ranking, history, seconds)
+                    self._recent.put(self._key(ask, label, history, left_out), (ranking, items))
+                else:
+                    self._metrics.cached.inc()
             except ModelServerError as error:
                 ranking, degraded = None, Degraded(cause_of(error), str(error))
             except Exception as error:  # an answer that nobody can read is as good as none
@@ -92,6 +103,12 @@ class OnlinePath:
         for place in ranking.places:
             chance *= place.given
         return Answer(reply, chance, ask.context)
+
+    def _key(self, ask: Ask, label: str, history: list[str], left_out: list[str]) -> Hashable:
+        """All that the model's answer depends on."""
+        version = self.ranker.versions.last(label) if self.ranker else None
+        moment = tuple(sorted(ask.context.items()))
+        return label, version, ask.k, ask.explain, moment, tuple(history), tuple(left_out), id(self.catalogue)
 
     async def _by_model(
         self, ask: Ask, request_id: str, label: str, known: Known, history: list[str], left_out: list[str]

@@ -18,7 +18,7 @@ def lake_settings(settings):
 @pytest.fixture
 def served(world, lake_settings):
     """The tiny model, version 1, labelled stable; -> settings that name it."""
-    settings = lake_settings.model_copy(update={"model_name": world.name, "api_artist_cap": 0})
+    settings = lake_settings.model_copy(update={"model_name": world.name, "api_artist_cap": 0, "api_cache_seconds": 0})
     world.add(world.name, 1, 2)
     world.client.reload(world.model(world.name, 1, labels={"stable": 1}))
     world.client.wait_available(world.name, 1)

@@ -7,7 +7,7 @@ from datetime import date
 from pathlib import Path
 
 import pytest
-from online_api import running
+from online_api import running, write_listener
 from tiny_model import expected_scores
 
 from lakehouse.events import decode_event
@@ -94,6 +94,19 @@ def test_a_reload_changes_the_version_and_fails_no_request(api, served, world):
     assert versions == [1] * 5 and all(reply["degraded"] is None for reply in replies)
     assert replies[-1]["version"] == 2
     assert [item["track_id"] for item in replies[-1]["items"]] == best(2, ["t1", "t4"], ["t1", "t4"])
+
+
+def test_the_same_again_is_answered_without_the_model_until_something_changes(served, world):
+    settings = served.model_copy(update={"api_cache_seconds": 60})
+    with running(settings, world.server.address) as api:
+        first, again = ask(api).json(), ask(api).json()
+        assert first["items"] == again["items"] and first["request_id"] != again["request_id"]
+        assert again["timings_ms"]["rank"] == 0 < first["timings_ms"]["rank"]
+        assert ask(api, context={"hour": 3}).json()["timings_ms"]["rank"] > 0
+        write_listener(settings, "ann", ["t1", "t4", "t6"])
+        fresh = ask(api).json()
+        assert [item["track_id"] for item in fresh["items"]] == best(1, ["t1", "t4", "t6"], ["t1", "t4", "t6"])
+        assert "soundlake_cached_total 1.0" in api.get("/metrics").text
 
 
 def test_events_are_durable_when_they_are_acknowledged(api, served):
