@@ -27,6 +27,7 @@ from pathlib import Path
 from benchmarks.online_load import Outcome, table
 from benchmarks.online_world import KEY, VERSIONS, World, WorldConfig, make_world
 from benchmarks.report import OUT, write_part
+from lakehouse.settings import Settings
 
 TITLE = "The online path under load"
 _READY_S = 180
@@ -150,7 +151,7 @@ def measure(world: World, rate: float, seconds: float, reload_during: bool) -> d
 def report(config: WorldConfig, found: dict[str, tuple[Outcome, list[str]]]) -> str:
     parts = [
         f"{config.tracks:,} tracks, {config.listeners:,} listeners, two-stage recommender, {config.candidates} "
-        f"candidates ranked, 10 tracks with reasons. Milliseconds; `client` counts from the moment a request was "
+        f"candidates of its own and {Settings().api_candidates} of the item index ranked, 10 tracks with reasons. Milliseconds; `client` counts from the moment a request was "
         f"due to its last byte, the stages are the API's own. Load, API and model server share {os.cpu_count()} cores."
     ]
     for name, (outcome, said) in found.items():
