@@ -151,8 +151,9 @@ def measure(world: World, rate: float, seconds: float, reload_during: bool) -> d
 def report(config: WorldConfig, found: dict[str, tuple[Outcome, list[str]]]) -> str:
     parts = [
         f"{config.tracks:,} tracks, {config.listeners:,} listeners, two-stage recommender, {config.candidates} "
-        f"candidates of its own and {Settings().api_candidates} of the item index ranked, 10 tracks with reasons. Milliseconds; `client` counts from the moment a request was "
-        f"due to its last byte, the stages are the API's own. Load, API and model server share {os.cpu_count()} cores."
+        f"candidates of its own and {Settings().api_candidates} of the item index ranked, 10 tracks with reasons. "
+        f"Milliseconds; `client` counts from the moment a request was due to its last byte, the stages are the API's "
+        f"own. Load, API and model server share {os.cpu_count()} cores."
     ]
     for name, (outcome, said) in found.items():
         parts.append(f"**{name}**: {outcome.requests:,} requests, {outcome.throughput:.1f} answered a second, "
