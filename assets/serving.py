@@ -1,5 +1,7 @@
 """Serving assets: the champion in the model server's folder, checked there, then switched to."""
 
+from dataclasses import asdict
+
 import dagster as dg
 import numpy as np
 
@@ -104,7 +106,9 @@ def infra_gate(
 @dg.asset(
     key=["serving", "served_version"],
     deps=[exported_model, dg.AssetKey(["serving", "item_index"])],
-    description="The version that answers users: label `stable` of the model server, switched after both gates.",
+    description="The version that answers users: label `stable` of the model server. After both gates a new version "
+    "answers a share of the listeners first, and is promoted or rolled back by their traffic; where no API runs it is "
+    "promoted at once.",
     kinds={"tensorflow"},
     freshness_policy=DAILY,
     retry_policy=dg.RetryPolicy(max_retries=1, delay=5),
@@ -115,18 +119,30 @@ def served_version(
     settings: dg.ResourceParam[Settings],
     model_server: dg.ResourceParam[RunningServer],
 ) -> dg.MaterializeResult:
-    from serving.lake_model import publisher
+    from serving.lake_model import canary_trial
+    from serving.retire import retire
 
     version = champion_version(settings)
-    publishing = publisher(settings, model_server, context.log.info)
-    config = publishing.promote(version)
+    trial = canary_trial(settings, model_server, context.log.info)
+    decision = trial.decide(version)
+    context.log.info("version %d: %s (%s)", version, decision.action, decision.reason)
+    trial.carry_out(decision)
+    gone = retire(trial.publisher, settings.keep_versions)
+    config = trial.publisher.current()
+    stable = config.labels.get("stable")
     return dg.MaterializeResult(
         metadata={
-            "summary": f"version {version} is stable at {model_server.address}"
-            + (" (embedded, for this run)" if model_server.embedded else ""),
-            "version": version,
+            "summary": f"version {stable} is stable at {model_server.address}"
+            + (" (embedded, for this run)" if model_server.embedded else "")
+            + f"; version {version}: {decision.action}, {decision.reason}",
+            "version": stable,
+            "decision": decision.action,
+            "reason": decision.reason,
+            "canary requests": decision.requests,
+            "comparison": dg.MetadataValue.json([asdict(finding) for finding in decision.findings]),
             "loaded versions": dg.MetadataValue.json(list(config.versions)),
             "labels": dg.MetadataValue.json(dict(config.labels)),
             "configuration": str(settings.models_config),
+            **({"deleted versions": dg.MetadataValue.json(gone)} if gone else {}),
         }
     )

@@ -36,10 +36,15 @@ tune = dg.define_asset_job(
 publish = dg.define_asset_job(
     "publish", selection=_SERVE, description="Bring the champion to the model server, checked before the switch."
 )
+judge = dg.define_asset_job(
+    "judge",
+    selection=dg.AssetSelection.assets("serving/served_version"),
+    description="Judge the version on trial by its traffic: promote it, roll it back, or wait.",
+)
 nightly = dg.define_asset_job(
     "nightly",
     selection=_TABLES | _LEARN | _SERVE,
     description="Everything after the facts: refresh, train, publish.",
 )
 
-JOBS = [ingest, refresh, train, tune, publish, nightly]
+JOBS = [ingest, refresh, train, tune, publish, judge, nightly]

@@ -70,6 +70,14 @@ class Settings(BaseSettings):
     serving_models: Path | None = Field(None, description="model base folder here; default <state>/serving")
     serving_base_path: str | None = Field(None, description="the same folder as the model server sees it")
     model_name: str = "recommender"
+    keep_versions: int = Field(3, ge=1, description="versions of the model whose files are kept")
+    canary_share: float = Field(0.05, gt=0, le=1, description="share of listeners that a new version answers first")
+    canary_requests: int = Field(500, ge=1, description="requests that it answers before it is judged")
+    canary_hours: float = Field(24, gt=0, description="hours after which it is judged on what has come")
+    canary_psi: float = Field(0.25, gt=0, description="stability index of its scores from which it is rolled back")
+    api_address: str = Field(
+        "http://127.0.0.1:8600", description="recommendation API whose /metrics a new version is judged by"
+    )
     api_port: int = Field(8600, ge=1, le=65535, description="port of the recommendation API")
     api_token: SecretStr | None = Field(None, description="bearer token that the API asks for; unset: it asks for none")
     api_max_body: int = Field(1024 * 1024, ge=1024, description="bytes of a request's body, at most")

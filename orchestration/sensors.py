@@ -5,7 +5,7 @@ from typing import Any
 
 import dagster as dg
 
-from jobs.pipeline import ingest, publish
+from jobs.pipeline import ingest, judge, publish
 from lakehouse import delta_log
 from lakehouse.ingest import read_ledger
 from lakehouse.ingest_days import spans
@@ -93,6 +93,7 @@ def _runs(context: dg.SensorEvaluationContext, filters: dg.RunsFilter) -> list[s
 def new_champion(context: dg.SensorEvaluationContext):
     from models.registry import CHAMPION, aliased_version
     from serving.config import get_model, load_server_config
+    from serving.rollout import Rollout
 
     settings = get_settings()
     champion = aliased_version(settings.tracking_uri, settings.registered_model, CHAMPION)
@@ -103,8 +104,57 @@ def new_champion(context: dg.SensorEvaluationContext):
     stable = served.labels.get("stable") if served else None
     if stable == champion:
         return dg.SkipReason(f"Version {champion} is served.")
+    if Rollout.load(settings.models_dir).canary == champion:
+        return dg.SkipReason(f"Version {champion} is on trial.")
     context.update_cursor(str(champion))
     return dg.RunRequest(run_key=f"champion-{champion}-after-{stable}", tags={"soundlake/champion": str(champion)})
+
+
+@dg.sensor(
+    job=judge,
+    minimum_interval_seconds=60,
+    description="A version on trial: look at its traffic, every minute, until it is promoted or rolled back.",
+)
+def canary(context: dg.SensorEvaluationContext):
+    from serving.rollout import Rollout
+
+    settings = get_settings()
+    rollout = Rollout.load(settings.models_dir)
+    if not rollout.under_way:
+        return dg.SkipReason("No version is on trial.")
+    if _runs(context, filters=dg.RunsFilter(job_name=judge.name, statuses=UNDER_WAY)):
+        return dg.SkipReason("A run of `judge` is under way.")
+    reason = _not_yet(settings, rollout)
+    if reason:
+        return dg.SkipReason(reason)
+    looked = int(context.cursor or 0) + 1
+    context.update_cursor(str(looked))
+    tags = {"soundlake/canary": str(rollout.canary)}
+    return dg.RunRequest(run_key=f"canary-{rollout.canary}-{rollout.opened_at}-{looked}", tags=tags)
+
+
+def _not_yet(settings: Settings, rollout: Any) -> str | None:
+    """Why there is nothing to judge yet: a look that costs no run. What has come since is kept."""
+    from datetime import UTC, datetime, timedelta
+
+    from serving.canary import EARLY_REQUESTS, Trial
+    from serving.rollout import CANARY
+    from serving.traffic import Traffic, scrape
+
+    if datetime.now(UTC) - datetime.fromisoformat(rollout.opened_at) > timedelta(hours=settings.canary_hours):
+        return None
+    traffic, trial = scrape(settings.api_address), Trial.load(settings.models_dir)
+    if traffic is None:
+        return f"Version {rollout.canary} is on trial; no API answers at {settings.api_address}."
+    if trial is None or trial.opened_at != rollout.opened_at:
+        return None
+    trial = trial.seen(traffic)
+    trial.save(settings.models_dir)
+    total = {label: trial.total.get(label, Traffic()) for label in ("stable", CANARY)}
+    came, errs = int(total[CANARY].requests), total[CANARY].errors > 0
+    if came >= settings.canary_requests or (came >= EARLY_REQUESTS and errs):
+        return None
+    return f"Version {rollout.canary} is on trial: {came} of {settings.canary_requests} requests."
 
 
 keep_fresh = dg.AutomationConditionSensorDefinition(
@@ -113,4 +163,4 @@ keep_fresh = dg.AutomationConditionSensorDefinition(
     description="Makes tables of silver and gold again when what they are made from has changed.",
 )
 
-SENSORS = [raw_files, new_champion, keep_fresh]
+SENSORS = [raw_files, new_champion, canary, keep_fresh]

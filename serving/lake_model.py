@@ -6,8 +6,11 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 from lakehouse.settings import Settings
+from serving.canary import CanaryTrial, Rules
+from serving.compare import Thresholds
 from serving.process import RunningServer, ensure_server
 from serving.publish import Publisher
+from serving.traffic import scrape
 
 
 @contextmanager
@@ -32,3 +35,16 @@ def publisher(
         settings.model_name,
         on_step=on_step,
     )
+
+
+def canary_trial(
+    settings: Settings, running: RunningServer, on_step: Callable[[str], None] = lambda step: None
+) -> CanaryTrial:
+    """The trial of the lake's next version, judged by the API of the settings."""
+    rules = Rules(
+        settings.canary_share,
+        settings.canary_requests,
+        settings.canary_hours,
+        Thresholds(psi=settings.canary_psi),
+    )
+    return CanaryTrial(publisher(settings, running, on_step), lambda: scrape(settings.api_address), rules)

@@ -1,16 +1,20 @@
-"""Bring a model version to the server: stage, verify, promote, roll back.
+"""Bring a model version to the server: stage, verify, try on some listeners, promote, roll back.
 
 The configuration file is what a restarted server reads, so it is the truth: every operation starts from it, and it is
 replaced (atomically) only after the server has taken the change. A publisher killed between any two steps leaves a
 file that names complete versions only and a server that answers; running the operation again finishes it.
 
-Labels: `stable` answers users, `canary` is on trial, `previous` is what a roll back returns to.
+Labels: `stable` answers users, `canary` is on trial, `previous` is what a roll back returns to. Which listeners a
+canary answers says the rollout (:mod:`serving.rollout`): it names the label `canary` only while the server has it, so
+it is written after the label is set and taken back, with time for the API to notice, before the label goes.
 """
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -28,10 +32,14 @@ from serving.config import (
 )
 from serving.errors import ModelServerError
 from serving.files import locked
+from serving.journal import OPENED, PROMOTED, ROLLED_BACK, STAGED, Journal
 from serving.model_server.storage import version_folders
+from serving.rollout import CANARY, STABLE, Rollout
 from serving.verify import VerifyResult, verify_version
 
-STABLE, CANARY, PREVIOUS = "stable", "canary", "previous"
+PREVIOUS = "previous"
+NOTICE_S = 1.5
+"""How long the API may go on by a rollout that has been taken back: it looks once a second."""
 
 
 class PublishError(Exception):
@@ -61,6 +69,9 @@ class Publisher:
         keep_versions: how many versions stay loaded after `promote`: the stable one and those before it.
         load_timeout_s: how long the server may take to load a version.
         on_step: called with a line before each step (progress; a test can stop here).
+        notice_s: how long the API may take to notice that a canary has ended.
+
+    The rollout and the journal lie beside the configuration file.
     """
 
     def __init__(
@@ -74,6 +85,7 @@ class Publisher:
         keep_versions: int = 2,
         load_timeout_s: float = 120.0,
         on_step: Callable[[str], None] = lambda step: None,
+        notice_s: float = NOTICE_S,
     ):
         if keep_versions < 1:
             raise ValueError(f"keep_versions: {keep_versions} is below 1")
@@ -81,7 +93,9 @@ class Publisher:
         self.config_file, self.local_base = Path(config_file), Path(local_base)
         self.base_path = str(Path(server_base or self.local_base) / name)
         self.keep_versions, self.load_timeout_s = keep_versions, load_timeout_s
-        self._on_step = on_step
+        self.step, self._notice_s = on_step, notice_s
+        self.folder = self.config_file.parent
+        self.journal = Journal(self.folder, name)
 
     # What is published
 
@@ -103,9 +117,13 @@ class Publisher:
         check_version_folder(self.local_base / self.name, version)
         with locked(self.config_file):
             old = self.current()
+            if old is None or old.labels.get(CANARY) != version:
+                self._end_rollout()
             labels = {**(old.labels if old else {}), CANARY: version}
             kept = set(old.versions if old else ()) - self._former_canary(old)
-            return self._apply(old, self._config(kept | {version}, labels))
+            staged = self._apply(old, self._config(kept | {version}, labels))
+            self.journal.note(STAGED, version, labels.get(STABLE))
+            return staged
 
     def verify(
         self,
@@ -118,7 +136,34 @@ class Publisher:
         """Compare the server's answers with the trainer's: see `verify_version`."""
         return verify_version(self.client, self.name, version, requests, expected_ids, expected_scores, tolerance)
 
-    def promote(self, version: int) -> ModelConfig:
+    def open_canary(self, version: int, share: float) -> Rollout:
+        """Let the staged `version` answer a share of the listeners, 0 to 1; opened already, only the share changes.
+
+        Raises `PublishError` when `version` is not staged, or nothing is stable beside it.
+        """
+        with locked(self.config_file):
+            old = self.current()
+            labels = old.labels if old else {}
+            if labels.get(CANARY) != version or version not in self.client.available_versions(self.name):
+                raise PublishError(f"version {version} of {self.name} is not staged: stage it first (stage({version}))")
+            if STABLE not in labels:
+                raise PublishError(
+                    f"{self.name} has no stable version beside {version}: promote it (promote({version}))"
+                )
+            now = datetime.now(UTC).isoformat(timespec="seconds")
+            before = Rollout.load(self.folder)
+            if (before.model, before.canary) == (self.name, version):
+                rollout = replace(before, share=share)
+            else:
+                salt = f"{self.name}-{version}-{now}"
+                rollout = Rollout(share, salt, self.name, labels[STABLE], version, now)
+            self.step("open the canary")
+            rollout.save(self.folder)
+            self.step("note the canary")
+            self.journal.note(OPENED, version, labels[STABLE], f"{share:.1%} of listeners")
+            return rollout
+
+    def promote(self, version: int, reason: str = "") -> ModelConfig:
         """Label a staged version `stable`; the one before stays loaded as `previous`, older ones are dropped.
 
         Raises `PublishError` when the server does not serve `version`: stage it first.
@@ -127,32 +172,58 @@ class Publisher:
             old = self.current()
             if version not in self.client.available_versions(self.name):
                 raise PublishError(f"version {version} of {self.name} is not served: stage it first (stage({version}))")
+            self._end_rollout()
             labels = dict(old.labels) if old else {}
-            if labels.get(STABLE) not in (None, version):
-                labels[PREVIOUS] = labels[STABLE]
+            before = labels.get(STABLE)
+            if before not in (None, version):
+                labels[PREVIOUS] = before
             labels[STABLE] = version
             labels.pop(CANARY, None)
             if labels.get(PREVIOUS) == version or self.keep_versions == 1:
                 labels.pop(PREVIOUS, None)
             versions = self._kept(old, labels)
-            return self._apply(old, self._config(versions, labels))
+            promoted = self._apply(old, self._config(versions, labels))
+            self.journal.note(PROMOTED, version, before, reason)
+            return promoted
 
-    def rollback(self) -> ModelConfig:
-        """Make the previous stable version `stable` again and drop the one that was; raises `PublishError` if none."""
+    def rollback(self, to: int | None = None, reason: str = "") -> ModelConfig:
+        """Make the previous stable version (or `to`) `stable` again and drop the one that was; a canary ends too.
+
+        It is noted before it is done: a version that was rolled back is not published again by itself. Raises
+        `PublishError` where there is no such version, with nothing changed.
+        """
         with locked(self.config_file):
             old = self.current()
-            if old is None or PREVIOUS not in old.labels:
-                raise PublishError(f"{self.name} has no previous version to return to: publish one first")
-            bad, target = old.labels[STABLE], old.labels[PREVIOUS]
+            target = self._rollback_target(old, to)
             check_version_folder(self.local_base / self.name, target)
-            versions = set(old.versions) - {bad} - self._former_canary(old)
+            bad = old.labels[STABLE]
+            self.step("note the rollback")
+            self.journal.note(ROLLED_BACK, bad, target, reason or "rolled back by hand")
+            self._end_rollout()
+            versions = set(old.versions) - {bad} - self._former_canary(old) | {target}
             older = [v for v in versions if v < target]
             labels = {STABLE: target, **({PREVIOUS: max(older)} if older else {})}
             return self._apply(old, self._config(versions, labels))
 
+    def _rollback_target(self, old: ModelConfig | None, to: int | None) -> int:
+        stable = old.labels.get(STABLE) if old else None
+        if stable is None or (to is None and PREVIOUS not in old.labels):
+            raise PublishError(f"{self.name} has no previous version to return to: publish one first")
+        if to == stable:
+            raise PublishError(f"version {to} of {self.name} is the stable one already: name another version")
+        return old.labels[PREVIOUS] if to is None else to
+
+    def reject_canary(self, version: int, reason: str) -> ModelConfig | None:
+        """End the trial of `version`: everyone gets the stable version, and it is not tried again by itself."""
+        current = self.current()
+        self.step("note the rollback")
+        self.journal.note(ROLLED_BACK, version, current.labels.get(STABLE) if current else None, reason)
+        return self.unstage()
+
     def unstage(self) -> ModelConfig | None:
         """Take the canary off the server (after a failed verification); returns the configuration left, if any."""
         with locked(self.config_file):
+            self._end_rollout()
             old = self.current()
             canary = self._former_canary(old)
             if old is None or CANARY not in old.labels:
@@ -162,6 +233,14 @@ class Publisher:
             return self._apply(old, self._config(versions, labels) if versions else None)
 
     # Steps
+
+    def _end_rollout(self) -> None:
+        """Everyone gets `stable`, and the API has had the time to notice."""
+        rollout = Rollout.load(self.folder)
+        if rollout != Rollout() and rollout.model in ("", self.name):
+            self.step("end the canary")
+            Rollout().save(self.folder)
+            time.sleep(self._notice_s)
 
     def _config(self, versions, labels: Mapping[str, int]) -> ModelConfig:
         return ModelConfig(self.name, self.base_path, tuple(versions), dict(labels))
@@ -192,9 +271,9 @@ class Publisher:
             self._reload_in_order(base, old, new)
         except ModelServerError as error:
             raise PublishError(self._put_back(base, error)) from error
-        self._on_step("write the configuration file")
+        self.step("write the configuration file")
         save_server_config(self.config_file, self._with(base, new))
-        self._on_step("done")
+        self.step("done")
         return new
 
     def _reload_in_order(self, base, old: ModelConfig | None, new: ModelConfig | None) -> None:
@@ -204,12 +283,12 @@ class Publisher:
             available = {version for version, item in states.items() if item.state == AVAILABLE}
             missing = set(new.versions) - available
             if missing:
-                self._on_step(f"load version {', '.join(map(str, sorted(missing)))}")
+                self.step(f"load version {', '.join(map(str, sorted(missing)))}")
                 self.client.reload(self._with(base, self._interim(old, new, available)), self.load_timeout_s)
                 for version in sorted(missing):
                     ended = version in states and states[version].state == END
                     self.client.wait_available(self.name, version, self.load_timeout_s, failed_before=ended)
-        self._on_step("set labels")
+        self.step("set labels")
         self.client.reload(self._with(base, new), self.load_timeout_s)
 
     def _interim(self, old: ModelConfig | None, new: ModelConfig, available: set[int]) -> ModelConfig:
@@ -235,7 +314,7 @@ class Publisher:
 
     def _put_back(self, base, error: ModelServerError) -> str:
         """Send the configuration of the file again; returns what to tell the caller."""
-        self._on_step("put the configuration back")
+        self.step("put the configuration back")
         try:
             self.client.reload(base, self.load_timeout_s)
         except ModelServerError as second:

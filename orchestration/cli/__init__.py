@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from orchestration.cli import answers, data, dev, edge, online, run, serve, stream, tables
+from orchestration.cli import answers, data, dev, edge, online, publishing, run, serve, stream, tables
 
 app = typer.Typer(
     name="soundlake",
@@ -17,7 +17,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     rich_markup_mode="rich",
 )
-for module in (run, dev, serve, data, tables, answers, edge, online, stream):
+for module in (run, dev, serve, data, tables, answers, edge, publishing, online, stream):
     module.register(app)
 
 

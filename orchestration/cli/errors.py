@@ -19,6 +19,7 @@ from serving.config import ConfigError
 from serving.errors import ModelServerError
 from serving.process import ServerStartError
 from serving.publish import PublishError
+from serving.rollout import RolloutError
 
 
 class CommandError(Exception):
@@ -44,4 +45,5 @@ EXPECTED = (
     ModelServerError,
     ServerStartError,
     PublishError,
+    RolloutError,
 )

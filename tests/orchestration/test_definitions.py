@@ -69,6 +69,7 @@ JOBS = {
     "train": {k for k in GRAPH if k.startswith("models/")} - {"models/tuned"},
     "tune": {"models/tuned"},
     "publish": {"serving/exported_model", "serving/item_index", "serving/served_version"},
+    "judge": {"serving/served_version"},
     "maintenance": {"maintenance/tables"},
 }
 JOBS["nightly"] = JOBS["refresh"] | JOBS["train"] | JOBS["publish"]
@@ -161,9 +162,10 @@ def test_the_checks_of_an_asset_run_with_its_job():
 def test_schedule_and_sensors():
     schedule = defs.resolve_schedule_def("nightly")
     assert (schedule.job_name, schedule.cron_schedule, schedule.execution_timezone) == ("nightly", "30 2 * * *", "UTC")
-    assert {s.name for s in defs.sensors} == {"raw_files", "new_champion", "keep_fresh", "keep_streaming"}
+    assert {s.name for s in defs.sensors} == {"raw_files", "new_champion", "canary", "keep_fresh", "keep_streaming"}
     assert defs.resolve_sensor_def("raw_files").job_name == "ingest"
     assert defs.resolve_sensor_def("new_champion").job_name == "publish"
+    assert defs.resolve_sensor_def("canary").job_name == "judge"
     assert defs.resolve_sensor_def("keep_streaming").job_name == "stream"
 
 

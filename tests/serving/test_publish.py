@@ -13,12 +13,14 @@ from tiny_model import expected_scores, recommend_inputs
 
 from serving.config import get_model, load_server_config
 from serving.publish import Publisher, PublishError
+from serving.retire import retire
+from serving.rollout import Rollout
 from serving.verify import compare_rows
 
 
 @pytest.fixture
 def publisher(world) -> Publisher:
-    return Publisher(world.client, world.config_file, world.base, None, world.name, load_timeout_s=30)
+    return Publisher(world.client, world.config_file, world.base, None, world.name, load_timeout_s=30, notice_s=0)
 
 
 def answering(world, label="stable") -> int:
@@ -100,7 +102,7 @@ def test_a_version_the_server_cannot_load_leaves_everything_as_it_was(world, pub
         (folder / "saved_model.pb").write_bytes((folder / "saved_model.pb").read_bytes()[:1000])
     else:
         (folder / "variables" / "variables.index").write_bytes(b"not an index")
-    with pytest.raises(PublishError, match="could not load version 2 .* configuration was put back"):
+    with pytest.raises(PublishError, match="(?s)could not load version 2 .* configuration was put back"):
         publisher.stage(2)
     assert world.config_file.read_text() == before
     assert answering(world) == 1
@@ -193,8 +195,8 @@ def workers():
     return context
 
 
-def crash(workers, world, operation, step):
-    arguments = (world.server.address, world.config_file, world.base, world.name, operation, 2, step)
+def crash(workers, world, operation, step, *given):
+    arguments = (world.server.address, world.config_file, world.base, world.name, operation, given or (2,), step)
     process = workers.Process(target=publish_and_die, args=arguments)
     process.start()
     process.join(60)
@@ -220,6 +222,70 @@ def test_killed_between_any_two_steps_the_next_run_finishes(world, publisher, wo
     assert publisher.promote(2).labels in ({"previous": 1, "stable": 2}, {"stable": 2})
     assert answering(world) == 2
     assert list(world.config_file.parent.glob(".models.config.*")) == []
+
+
+def served_whole(world, publisher) -> dict[str, int]:
+    """Everything that the file and the rollout name is there, whole, and answers; -> the labels."""
+    left = publisher.current()
+    world.client.reload(load_server_config(world.config_file))  # what a restarted server does
+    for version in left.versions:
+        world.client.wait_available(world.name, version, failed_before=True)
+    for label, version in left.labels.items():
+        assert answering(world, label) == version
+    rollout = Rollout.load(publisher.folder)
+    if rollout.under_way:
+        assert left.labels[rollout.label_for("anyone")] and left.labels["canary"] == rollout.canary
+    return dict(left.labels)
+
+
+@pytest.mark.parametrize(
+    ("operation", "given", "step", "ends"),
+    [
+        ("open_canary", (2, 1.0), "open the canary", {"canary": 2, "stable": 1}),
+        ("open_canary", (2, 1.0), "note the canary", {"canary": 2, "stable": 1}),
+        ("promote", (2,), "end the canary", {"previous": 1, "stable": 2}),
+        ("promote", (2,), "set labels", {"previous": 1, "stable": 2}),
+        ("promote", (2,), "write the configuration file", {"previous": 1, "stable": 2}),
+        ("reject_canary", (2, "slow"), "note the rollback", {"stable": 1}),
+        ("reject_canary", (2, "slow"), "end the canary", {"stable": 1}),
+        ("reject_canary", (2, "slow"), "set labels", {"stable": 1}),
+    ],
+)
+def test_killed_during_a_trial_the_same_again_finishes_it(world, publisher, workers, operation, given, step, ends):
+    publish(world, publisher, 1)
+    world.add(world.name, 2)
+    publisher.stage(2)
+    if operation != "open_canary":
+        publisher.open_canary(2, 1.0)
+    crash(workers, world, operation, step, *given)
+    assert served_whole(world, publisher)["stable"] == 1
+    getattr(publisher, operation)(*given)
+    assert served_whole(world, publisher) == ends
+    assert Rollout.load(publisher.folder).under_way == (operation == "open_canary")
+    publisher.unstage()
+
+
+@pytest.mark.parametrize("step", ["note the rollback", "load version 1", "set labels", "write the configuration file"])
+def test_killed_during_a_roll_back_the_same_again_finishes_it(world, publisher, workers, step):
+    for version in (1, 2, 3):
+        publish(world, publisher, version)
+    crash(workers, world, "rollback", step, 1)
+    assert served_whole(world, publisher)["stable"] in (1, 3)
+    if publisher.current().labels["stable"] == 3:
+        publisher.rollback(1)
+    assert served_whole(world, publisher)["stable"] == 1
+    assert publisher.journal.rejected(3) is not None
+
+
+@pytest.mark.parametrize("step", ["delete version 1", "empty version 1"])
+def test_killed_while_files_are_deleted_no_half_version_is_left(world, publisher, workers, step):
+    for version in (1, 2, 3):
+        publish(world, publisher, version)
+    crash(workers, world, "retire", step, 1)
+    assert served_whole(world, publisher) == {"previous": 2, "stable": 3}
+    assert all((folder / "saved_model.pb").exists() for folder in (world.base / world.name).glob("[0-9]*"))
+    retire(publisher, 1)
+    assert sorted(path.name for path in (world.base / world.name).iterdir()) == ["2", "3"]
 
 
 def test_a_restarted_server_serves_what_the_file_says(world, tmp_path_factory):
