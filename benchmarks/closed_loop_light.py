@@ -57,7 +57,10 @@ def _two_tower(config: LightConfig):
     from models.recommend.config import TwoTowerConfig
     from models.recommend.two_tower import TwoTower
 
-    return TwoTower(TwoTowerConfig(dim=config.dim, epochs=config.epochs, min_steps=config.steps, seed=config.seed))
+    how = TwoTowerConfig(
+        dim=config.dim, epochs=config.epochs, min_steps=config.steps, seed=config.seed, memory_neighbours=0
+    )  # of days of listening the transitions are too few to count, and cost half the time
+    return TwoTower(how)
 
 
 def _two_stage(config: LightConfig):
@@ -171,15 +174,17 @@ class LightWay:
         table = pa.table({name: self._tracks[name] for name in names} | {"plays_last_7d": self.kept.plays})
         write_deltalake(self.settings.table_uri(TRACK_FEATURES.name), table, mode="overwrite")
 
-    def history(self) -> dict[int, list[int]]:
-        """Listener -> tracks kept so far, oldest first, by the world's own numbers."""
-        from lakehouse.parse import pseudonymiser
 
-        key = pseudonymiser(self.settings.pseudonym_key_bytes())
-        who = {key(self.world.users.user_id(i)): i for i in range(len(self.world.users))}
-        place = {self.world.tracks.track_id(i): i for i in range(len(self.world.tracks))}
-        of = np.array([place[track] for track in self.kept.catalogue.ids])
-        return {who[user]: of[self.kept.history(u)].tolist() for u, user in enumerate(self.kept.users)}
+def kept_by_listener(settings: Settings, world: World) -> dict[int, list[int]]:
+    """Listener -> tracks not skipped so far, oldest first, by the world's own numbers."""
+    from lakehouse.parse import pseudonymiser
+
+    key, data = pseudonymiser(settings.pseudonym_key_bytes()), listening(settings, track_batch(world))
+    data = data.keep(data.skipped != 1)
+    who = {key(world.users.user_id(i)): i for i in range(len(world.users))}
+    place = {world.tracks.track_id(i): i for i in range(len(world.tracks))}
+    of = np.array([place[track] for track in data.catalogue.ids])
+    return {who[user]: of[data.history(u)].tolist() for u, user in enumerate(data.users)}
 
 
 def track_batch(world: World) -> pa.RecordBatch:

@@ -77,7 +77,7 @@ class Line(ABC):
     def list(self, moment: Moment, left_out: set[int], place: int, k: int) -> list[int]:
         """``k`` tracks, best first, without ``left_out``; ``place``: tracks shown in the session before."""
 
-    def learn(self) -> None:
+    def learn(self) -> None:  # noqa: B027  # some have nothing to learn, or somebody else does it
         """From what the listeners did in the round, all at once."""
 
 

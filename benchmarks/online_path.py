@@ -45,7 +45,7 @@ def serving(world: World) -> Iterator[tuple[str, object]]:
         server = stack.enter_context(ServerProcess(settings.models_config, log_file=settings.models_dir / "server.log"))
         client = stack.enter_context(ModelClient(server.address))
         client.reload(config)
-        yield stack.enter_context(_api(world, server.address)), client
+        yield stack.enter_context(running_api(world.settings, server.address)), client
 
 
 def first_version(settings):
@@ -61,16 +61,20 @@ def first_version(settings):
 
 
 @contextmanager
-def _api(world: World, model_server: str) -> Iterator[str]:
+def running_api(settings: Settings, model_server: str, **more: str) -> Iterator[str]:
+    """The address of an API over a lake whose pseudonyms have the key KEY, in a process of its own; ready.
+
+    more: further variables of its environment.
+    """
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
-    settings = world.settings
     given = {
         "SOUNDLAKE_LAKE": settings.lake,
         "SOUNDLAKE_STATE": str(settings.state),
         "SOUNDLAKE_PSEUDONYM_KEY": KEY,
         "SOUNDLAKE_API_RATE": "0",
+        **more,
     }
     command = [sys.executable, "-m", "serving.online", "--port", str(port), "--model-server", model_server]
     log = (settings.models_dir / "api.log").open("wb")
