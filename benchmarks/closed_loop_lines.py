@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
+from models.vocabulary import tie_order
 from simulation.live import Heard, Moment, listen
 from simulation.live_http import LATEST_SKIPS, Listeners
 from simulation.world import World
@@ -90,12 +91,16 @@ class RandomLine(Line):
 
 
 class PopularityLine(Line):
-    """Most listeners first who kept it, then most plays (as ``models.recommend.popularity``)."""
+    """Most listeners first who kept it, then most plays (as ``models.recommend.popularity``).
+
+    Equal tracks in an order that says nothing: tracks of a genre lie side by side in the world.
+    """
 
     name = "popularity"
 
     def __init__(self, world: World, history: Mapping[int, Sequence[int]]):
         super().__init__(world, history)
+        self._ties = tie_order([world.tracks.track_id(i) for i in range(len(world.tracks))])
         self.learn()
 
     def list(self, moment: Moment, left_out: set[int], place: int, k: int) -> list[int]:
@@ -106,7 +111,7 @@ class PopularityLine(Line):
         for tracks in self.kept.values():
             listeners[np.unique(tracks).astype(int)] += 1
             np.add.at(plays, np.asarray(tracks, int), 1)
-        self._order = np.lexsort((np.arange(len(plays)), -plays, -listeners))
+        self._order = np.lexsort((self._ties, -plays, -listeners))
 
 
 class TruthLine(Line):
@@ -118,7 +123,7 @@ class TruthLine(Line):
         every, one = np.arange(len(self.world.tracks)), moment.sessions
         familiar = self.world.knows(moment.user, every)
         chance = self.world.truth.skip_probability(moment.user, every, one.activity[0], one.wet[0], familiar)
-        return _first(np.argsort(chance, kind="stable"), left_out, k)
+        return _first(np.argsort(chance), left_out, k)
 
 
 class ApiLine(Line):
