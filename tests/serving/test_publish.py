@@ -5,13 +5,14 @@ from __future__ import annotations
 import multiprocessing
 import shutil
 import signal
+from dataclasses import replace
 
 import numpy as np
 import pytest
 from crash_worker import publish_and_die
 from tiny_model import expected_scores, recommend_inputs
 
-from serving.config import get_model, load_server_config
+from serving.config import get_model, load_server_config, with_model
 from serving.publish import Publisher, PublishError
 from serving.retire import retire
 from serving.rollout import Rollout
@@ -227,9 +228,12 @@ def test_killed_between_any_two_steps_the_next_run_finishes(world, publisher, wo
 def served_whole(world, publisher) -> dict[str, int]:
     """Everything that the file and the rollout name is there, whole, and answers; -> the labels."""
     left = publisher.current()
-    world.client.reload(load_server_config(world.config_file))  # what a restarted server does
+    # what a restarted server does: versions, then labels
+    config = load_server_config(world.config_file)
+    world.client.reload(with_model(config, replace(left, labels={})))
     for version in left.versions:
         world.client.wait_available(world.name, version, failed_before=True)
+    world.client.reload(config)
     for label, version in left.labels.items():
         assert answering(world, label) == version
     rollout = Rollout.load(publisher.folder)
