@@ -11,6 +11,7 @@ _FACTS = dg.AssetSelection.groups("bronze") | dg.AssetSelection.assets(
 )
 _TUNE = dg.AssetSelection.assets("models/tuned")
 _LEARN = dg.AssetSelection.groups("models") - _TUNE
+_WATCH = dg.AssetSelection.groups("quality")
 _SERVE = dg.AssetSelection.groups("serving")
 _TABLES = (dg.AssetSelection.groups("silver", "gold") - _FACTS) | dg.AssetSelection.groups("online")
 
@@ -36,6 +37,9 @@ tune = dg.define_asset_job(
 publish = dg.define_asset_job(
     "publish", selection=_SERVE, description="Bring the champion to the model server, checked before the switch."
 )
+drift = dg.define_asset_job(
+    "drift", selection=_WATCH, description="Compare the newest day with the days the served model was trained on."
+)
 judge = dg.define_asset_job(
     "judge",
     selection=dg.AssetSelection.assets("serving/served_version"),
@@ -43,8 +47,8 @@ judge = dg.define_asset_job(
 )
 nightly = dg.define_asset_job(
     "nightly",
-    selection=_TABLES | _LEARN | _SERVE,
-    description="Everything after the facts: refresh, train, publish.",
+    selection=_TABLES | _WATCH | _LEARN | _SERVE,
+    description="Everything after the facts: refresh, watch for drift, train, publish.",
 )
 
-JOBS = [ingest, refresh, train, tune, publish, judge, nightly]
+JOBS = [ingest, refresh, train, tune, publish, judge, drift, nightly]

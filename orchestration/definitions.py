@@ -7,6 +7,7 @@ import dagster as dg
 import assets.activity
 import assets.bronze
 import assets.compression
+import assets.drift
 import assets.features
 import assets.gold
 import assets.maintenance
@@ -43,6 +44,7 @@ defs = dg.Definitions(
                 assets.activity,
                 assets.tuning,
                 assets.memory,
+                assets.drift,
                 assets.online,
                 assets.serving,
                 assets.retrieval,

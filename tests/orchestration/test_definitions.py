@@ -38,6 +38,7 @@ GRAPH = {
         for view in VIEWS
     },
     "online/store": {key_of(view.table).to_user_string() for view in ONLINE.values()},
+    "quality/feature_drift": {"silver/listens"},
     "models/candidate": {"gold/sequences", "gold/track_features", "silver/users"},
     "models/champion": {"models/candidate"},
     "models/compressed_ranker": {"models/champion"},
@@ -69,10 +70,11 @@ JOBS = {
     "train": {k for k in GRAPH if k.startswith("models/")} - {"models/tuned"},
     "tune": {"models/tuned"},
     "publish": {"serving/exported_model", "serving/item_index", "serving/served_version"},
+    "drift": {"quality/feature_drift"},
     "judge": {"serving/served_version"},
     "maintenance": {"maintenance/tables"},
 }
-JOBS["nightly"] = JOBS["refresh"] | JOBS["train"] | JOBS["publish"]
+JOBS["nightly"] = JOBS["refresh"] | JOBS["drift"] | JOBS["train"] | JOBS["publish"]
 
 
 @pytest.fixture(scope="module")
@@ -143,6 +145,7 @@ def test_checks_of_every_table_and_which_of_them_block(graph):
         "bronze/quarantine",
         "silver/tracks",
         "online/store",
+        "quality/feature_drift",
     }
 
 
