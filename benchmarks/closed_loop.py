@@ -11,13 +11,14 @@ version, see docs/closed-loop.md.
 from __future__ import annotations
 
 import argparse
+import hashlib
 import json
 import tempfile
 import time
 from collections import Counter
 from collections.abc import Callable
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from datetime import date
 from pathlib import Path
 
@@ -126,11 +127,14 @@ def measure(config: LoopConfig, seeds: int, mode: str, folder: Path, tell=print)
     from benchmarks.closed_loop_full import full
 
     begun = {"light": light, "full": full}[mode]
+    how = json.dumps(asdict(replace(config, rounds=0)))
+    name = f"{mode}-{hashlib.blake2b(how.encode(), digest_size=4).hexdigest()}"
     out = {}
     for seed in range(1, seeds + 1):
-        kept = folder / f"{mode}-{seed}.json"
-        if kept.exists():
-            out[seed] = [_read(one) for one in json.loads(kept.read_text())]
+        kept = folder / f"{name}-{seed}.json"
+        done = [_read(one) for one in json.loads(kept.read_text())] if kept.exists() else []
+        if len(done) >= config.rounds:
+            out[seed] = done[: config.rounds]
             continue
         tell(f"seed {seed} of {seeds}")
         with (
