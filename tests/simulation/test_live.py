@@ -181,3 +181,18 @@ def test_errors_say_what_to_do(fake):
     server.close()
     with pytest.raises(LiveError, match="soundlake serve"):
         live(Listeners(world, Api(server.address, timeout=0.3)), DAY, requests=1)
+
+
+def test_the_command_shows_who_answered_and_refuses_days_to_come(fake, tmp_path):
+    from typer.testing import CliRunner
+
+    from orchestration.cli import app
+
+    _, server = fake
+    world = ["--users", "40", "--tracks", "200", "--days", str(DAY), "--seed", "11", "--lake", str(tmp_path / "lake")]
+    ask = ["simulate", "--live", *world, "--address", server.address, "--requests", "8", "--listeners", "20"]
+    done = CliRunner().invoke(app, ask)
+    assert done.exit_code == 0, done.output
+    assert "lists by version: 3 " in done.output and "kept" in done.output and len(server.asked) >= 8
+    late = CliRunner().invoke(app, [*ask, "--start", "2999-01-01"])
+    assert "future" in str(late.exception) and "--start-day" in str(late.exception)
