@@ -15,11 +15,8 @@ import numpy as np
 
 from models.vocabulary import tie_order
 from simulation.live import Heard, Moment, listen
-from simulation.live_http import LATEST_SKIPS, Listeners
+from simulation.live_http import LATEST_KEPT, LATEST_SKIPS, Listeners
 from simulation.world import World
-
-KEPT = 50
-"""Tracks heard last that are not shown again: as many as the online store keeps of a listener."""
 
 
 @dataclass
@@ -68,11 +65,9 @@ class Line(ABC):
 
     def listen(self, moment: Moment, k: int) -> Heard:
         """The session with this policy's lists."""
-        known = [*self.kept_before(moment.user), *self.skips.get(moment.user, ())[-LATEST_SKIPS:]]
+        kept, skips = self.kept.get(moment.user, ()), self.skips.get(moment.user, ())
+        known = [*kept[-LATEST_KEPT:], *skips[-LATEST_SKIPS:]]
         return listen(moment, lambda shown: self.list(moment, {*known, *shown}, len(shown), k))
-
-    def kept_before(self, user: int) -> Sequence[int]:
-        return self.kept.get(user, ())[-KEPT:]
 
     @abstractmethod
     def list(self, moment: Moment, left_out: set[int], place: int, k: int) -> list[int]:

@@ -17,8 +17,9 @@ from lakehouse.events import Envelope, encode_event
 from simulation.live import Heard, Moment, listen, moments
 from simulation.world import World
 
-LATEST_SKIPS = 500
-"""Tracks that a listener skipped last and that their app asks not to be shown again."""
+LATEST_SKIPS, LATEST_KEPT = 500, 50
+"""Tracks that a listener skipped and heard last, which their app asks not to be shown again. What the API knows as heard
+last it leaves out by itself, but it may learn of this day's listening only tomorrow."""
 _TRIES = 5
 _AGAIN = (429, 503)
 
@@ -101,27 +102,32 @@ class LiveSummary:
 
 
 class Listeners:
-    """The listeners of a world and their apps: what each has skipped is remembered."""
+    """The listeners of a world and their apps: what each has skipped and heard is remembered."""
 
     def __init__(self, world: World, api: Api, k: int = 10, explain: bool = True):
         self.world, self.summary = world, LiveSummary()
         self._api, self._k, self._explain = api, k, explain
         self._place = {world.tracks.track_id(i): i for i in range(len(world.tracks))}
         self._skips: dict[int, list[int]] = {}
+        self._kept: dict[int, list[int]] = {}
 
     def session(self, moment: Moment, asked: Callable[[], None] = lambda: None) -> Heard:
         """Live through one session and report it; ``asked`` is called before each list is asked for."""
 
+        skips, kept = (before.setdefault(moment.user, []) for before in (self._skips, self._kept))
+        known = [*skips[-LATEST_SKIPS:], *kept[-LATEST_KEPT:]]
+
         def ask(shown: Sequence[int]) -> list[int]:
             asked()
-            left_out = dict.fromkeys([*self._skips.get(moment.user, ())[-LATEST_SKIPS:], *shown])
+            left_out = dict.fromkeys([*known, *shown])
             ids = [self.world.tracks.track_id(track) for track in left_out]
             answer = self._api.recommend(moment, self._k, ids, self._explain)
             self._count(answer)
             return self._tracks(answer)
 
         heard = listen(moment, ask)
-        self._skips.setdefault(moment.user, []).extend(heard.skipped.tolist())
+        skips.extend(heard.skipped.tolist())
+        kept.extend(heard.kept.tolist())
         self.summary.add(heard, self._api.send(heard.events()))
         return heard
 
