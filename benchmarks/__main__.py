@@ -1,6 +1,6 @@
 """`make bench`: every benchmark, one after the other, into docs/benchmarks.md.
 
-python -m benchmarks [ingest online serving online_path stream race activity cold_start compression]
+python -m benchmarks [ingest online serving model_server online_path stream race activity cold_start compression]
 """
 
 from __future__ import annotations
@@ -8,7 +8,7 @@ from __future__ import annotations
 import subprocess
 import sys
 
-PARTS = ("ingest", "online", "stream", "race", "serving", "online_path", "activity", "cold_start", "compression")
+PARTS = ("ingest", "online", "stream", "race", "serving", "model_server", "online_path", "activity", "cold_start", "compression")
 """Modules of this package; each prints its part and writes it to the document."""
 
 

@@ -1,7 +1,8 @@
 """What the stand-in model server adds to a Predict: the same tiny graph over gRPC and by its session in process.
 
-`python -m benchmarks.model_server [--rate N]`: one client after another, then open-loop arrivals at N requests/s from
-a process of its own threads; latency is counted from the moment a request was due.
+`python -m benchmarks.model_server [--rate N] [--loading MODEL_FOLDER]`: one client after another, then open-loop arrivals
+at N requests/s; latency is counted from the moment a request was due. With `--loading` the server loads another model
+(`<folder>/<version>/`) while it answers: what a reload does to the requests meanwhile.
 """
 
 from __future__ import annotations
@@ -63,7 +64,7 @@ def request_of(name: str):
     return request
 
 
-def measure(rate: float, seconds: float, count: int) -> list[Row]:
+def measure(rate: float, seconds: float, count: int, loading: Path | None = None) -> list[Row]:
     import grpc
     from tensorflow_serving.apis import prediction_service_pb2_grpc
 
@@ -85,10 +86,19 @@ def measure(rate: float, seconds: float, count: int) -> list[Row]:
                 ask = prediction_service_pb2_grpc.PredictionServiceStub(channel).Predict
                 wire = _one_by_one(lambda: ask(request), count)
                 open_loop = _open_loop(lambda: ask(request), rate, seconds)
+                if loading is not None:
+                    other = ModelConfig("other", str(loading.resolve()), policy="latest")
+                    thread = threading.Thread(target=client.reload, args=(with_model(config, other),))
+                    thread.start()
+                    meanwhile = _open_loop(lambda: ask(request), rate, seconds)
+                    thread.join()
     rows = [
         Row(f"Predict over gRPC, one client, p{p}", "ms", _at(wire, p), "in process", _at(inside, p)) for p in (50, 99)
     ]
-    return rows + [Row(f"Predict over gRPC, {rate:g}/s open loop, p{p}", "ms", _at(open_loop, p)) for p in (50, 95, 99)]
+    rows += [Row(f"Predict over gRPC, {rate:g}/s open loop, p{p}", "ms", _at(open_loop, p)) for p in (50, 95, 99)]
+    if loading is not None:
+        rows += [Row(f"the same while a version is loaded, p{p}", "ms", _at(meanwhile, p)) for p in (50, 95, 99)]
+    return rows
 
 
 def _at(values: list[float], percentile: float) -> float:
@@ -129,9 +139,10 @@ def main() -> None:
     flags.add_argument("--rate", type=float, default=100, help="requests a second")
     flags.add_argument("--seconds", type=float, default=15)
     flags.add_argument("--count", type=int, default=2000, help="requests one after another")
+    flags.add_argument("--loading", type=Path, help="folder of a model's versions, to be loaded meanwhile")
     flags.add_argument("--print", action="store_true", dest="only", help="do not write docs/benchmarks.md")
     given = flags.parse_args()
-    rows = measure(given.rate, given.seconds, given.count)
+    rows = measure(given.rate, given.seconds, given.count, given.loading)
     if given.only:
         for row in rows:
             print(
