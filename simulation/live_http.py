@@ -18,8 +18,8 @@ from simulation.live import Heard, Moment, listen, moments
 from simulation.world import World
 
 LATEST_SKIPS, LATEST_KEPT = 500, 50
-"""Tracks that a listener skipped and heard last, which their app asks not to be shown again. What the API knows as heard
-last it leaves out by itself, but it may learn of this day's listening only tomorrow."""
+"""Tracks that a listener skipped and heard last, which their app asks not to be shown again. The API leaves out what it
+knows as heard last, but may learn of this day's listening only tomorrow."""
 _TRIES = 5
 _AGAIN = (429, 503)
 
