@@ -1,10 +1,11 @@
 """The closed loop: listeners ask and listen, events land, a new version is trained and answers the next round.
 
-python -m benchmarks.closed_loop [--rounds 6] [--seeds 5] [--mode light|full] [--model two_tower] [--folder …]
+python -m benchmarks.closed_loop [--rounds 5] [--seeds 5] [--mode light|full] [--model two_tower] [--folder …]
 
 A world is simulated for each seed. A few of its sessions are the history that the first version learns from; then a
 round a day: every session of the day asks the API over HTTP for what it plays, and the same sessions live through the
-lists of other policies with the same random numbers. `light` and `full` are two ways from what landed to the next
+lists of other policies with the same random numbers. Beside that listeners go on choosing by themselves at times, which
+lands in the lake too and which every policy sees. `light` and `full` are two ways from what landed to the next
 version, see docs/closed-loop.md.
 """
 
@@ -22,6 +23,8 @@ from dataclasses import asdict, dataclass, field, replace
 from datetime import date
 from pathlib import Path
 
+import numpy as np
+
 from benchmarks.closed_loop_light import LightConfig, LightWay, kept_by_listener
 from benchmarks.closed_loop_lines import (
     ApiLine,
@@ -37,7 +40,8 @@ from benchmarks.online_world import KEY
 from lakehouse.settings import Settings
 from simulation.live import moments
 from simulation.live_http import Api, Listeners
-from simulation.world import World
+from simulation.log import KIND
+from simulation.world import DayBatch, World
 
 START = date(2026, 1, 1)
 REFRESH_S = 2.0  # the API reads popular tracks again so often, and each round waits for it
@@ -46,13 +50,15 @@ REFRESH_S = 2.0  # the API reads popular tracks again so often, and each round w
 @dataclass(frozen=True)
 class LoopConfig:
     """listeners, tracks: of the world; history_days, history_share: sessions that were before the first version;
-    k: tracks of a list; longest: plays of a session, at most."""
+    own_share: of the world's own sessions of each round's day, in which listeners choose by themselves; k: tracks of a
+    list; longest: plays of a session, at most."""
 
-    rounds: int = 6
-    listeners: int = 300
-    tracks: int = 2000
+    rounds: int = 5
+    listeners: int = 200
+    tracks: int = 1000
     history_days: int = 1
     history_share: float = 0.1
+    own_share: float = 0.5
     k: int = 10
     longest: int = 20
     light: LightConfig = field(default_factory=LightConfig)
@@ -63,15 +69,33 @@ def begin(config: LoopConfig, seed: int, settings: Settings) -> World:
     from lakehouse.sources import RawWriter
 
     world = World.create(config.listeners, config.tracks, config.history_days, START, seed)
-    every = max(1, round(1 / config.history_share))
     with RawWriter(settings.lake, "simulation") as writer:
         for entity in world.catalogue():
             writer.write(entity, START)
         for batch in world.events():
-            for event in batch:
-                if event.session_id and int(event.session_id.rsplit("s", 1)[1]) % every == 0:
-                    writer.write(event)
+            writer.write_all(_some(batch, config.history_share))
     return world
+
+
+def listen_elsewhere(config: LoopConfig, world: World, settings: Settings, day: int) -> dict[int, list[int]]:
+    """The world's own day, or a share of its sessions, to the raw zone; -> listener -> tracks not skipped."""
+    from lakehouse.sources import RawWriter
+
+    (batch,) = world.events(day, 1)
+    batch = _some(batch, config.own_share)
+    with RawWriter(settings.lake, "simulation") as writer:
+        writer.write_all(batch)
+    rows = batch.rows[batch.rows["day"] == day]
+    skipped = rows["ref"][rows["kind"] == KIND["skip"]]
+    plays = rows[(rows["kind"] == KIND["play"]) & ~np.isin(rows["number"], skipped)]
+    plays = plays[np.unique(plays["number"], return_index=True)[1]]  # some arrive twice; in the order of their begin
+    return {int(user): plays["track"][plays["user"] == user].tolist() for user in np.unique(plays["user"])}
+
+
+def _some(batch: DayBatch, share: float) -> DayBatch:
+    """The events of about so many of its sessions."""
+    chosen = (batch.rows["session"] >= 0) & (batch.rows["session"] * 7919 % 1000 < round(share * 1000))
+    return replace(batch, rows=batch.rows[chosen])
 
 
 def play_rounds(
@@ -97,7 +121,9 @@ def play_rounds(
         rounds.append(Round(number, found, dict(seen.versions - versions), dict(seen.degraded - degraded), seconds))
         tell(_line(rounds[-1]))
         if number + 1 < config.rounds:
+            elsewhere = listen_elsewhere(config, world, settings, config.history_days + number)
             for line in lines:
+                line.elsewhere(elsewhere)
                 line.learn()
             seconds |= turn()
             time.sleep(wait)
@@ -170,6 +196,7 @@ def main() -> None:
     flags.add_argument("--tracks", type=int, default=LoopConfig.tracks)
     flags.add_argument("--history-days", type=int, default=LoopConfig.history_days)
     flags.add_argument("--history-share", type=float, default=LoopConfig.history_share, help="of the sessions then")
+    flags.add_argument("--own-share", type=float, default=LoopConfig.own_share, help="of sessions without lists")
     flags.add_argument("--folder", type=Path, help="where finished seeds are kept; default: a new temporary folder")
     flags.add_argument("--docs", type=Path, default=Path("docs"))
     options = flags.parse_args()
@@ -179,6 +206,7 @@ def main() -> None:
         options.tracks,
         options.history_days,
         options.history_share,
+        options.own_share,
         light=LightConfig(options.model),
     )
     folder = options.folder or Path(tempfile.mkdtemp(prefix="soundlake-loop-seeds-"))

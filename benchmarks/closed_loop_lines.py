@@ -69,6 +69,11 @@ class Line(ABC):
         known = [*kept[-LATEST_KEPT:], *skips[-LATEST_SKIPS:]]
         return listen(moment, lambda shown: self.list(moment, {*known, *shown}, len(shown), k))
 
+    def elsewhere(self, kept: Mapping[int, Sequence[int]]) -> None:
+        """What listeners heard today when they chose by themselves; every line has the same."""
+        for user, tracks in kept.items():
+            self.kept.setdefault(user, []).extend(tracks)
+
     @abstractmethod
     def list(self, moment: Moment, left_out: set[int], place: int, k: int) -> list[int]:
         """``k`` tracks, best first, without ``left_out``; ``place``: tracks shown in the session before."""

@@ -102,7 +102,8 @@ def write(config: LoopConfig, mode: str, seeds: Seeds, docs: Path) -> None:
     """Print the tables, put them into closed-loop.md, draw the plot beside it."""
     what = (
         f"{config.listeners} listeners, {config.tracks:,} tracks, {len(seeds)} seeds; history: "
-        f"{config.history_share:.0%} of the sessions of {config.history_days} day(s); lists of {config.k}."
+        f"{config.history_share:.0%} of the sessions of {config.history_days} day(s); "
+        f"beside the lists {config.own_share:.0%} of the world's own sessions of each day; lists of {config.k}."
     )
     model = f"light mode, {config.light.model}" if mode == "light" else "full mode, the whole graph with small settings"
     picture = docs / "screenshots" / f"closed-loop-{mode}.png"
@@ -120,7 +121,8 @@ def write(config: LoopConfig, mode: str, seeds: Seeds, docs: Path) -> None:
         f"Median seconds of a round: {seconds}.",
         f"![Engagement by round](screenshots/{picture.name})",
     ]
-    command = f"python -m benchmarks.closed_loop --mode {mode} --rounds {config.rounds} --seeds {len(seeds)}"
+    size = f"--listeners {config.listeners} --tracks {config.tracks} --own-share {config.own_share:g}"
+    command = f"python -m benchmarks.closed_loop --mode {mode} --rounds {config.rounds} --seeds {len(seeds)} {size}"
     write_part(f"Figures: {mode} mode", "\n\n".join(parts), command, docs / "closed-loop.md")
 
 
