@@ -140,7 +140,7 @@ def test_bronze_has_a_column_for_every_context_field():
 
 # ---------------------------------------------------------------------- the event contract
 def full_payload(kind: str) -> dict:
-    values = {"string": "x", "bigint": 7, "double": 0.5, "array<string>": ["x"]}
+    values = {"string": "x", "bigint": 7, "double": 0.5, "array<string>": ["x"], "array<double>": [0.5]}
     exact = {"reason_start": "clickrow", "reason_end": "endplay"}
     return {name: exact.get(name) or values[type_] for name, type_ in fields_of(PAYLOADS[kind]).items()}
 
