@@ -8,7 +8,18 @@ from __future__ import annotations
 import subprocess
 import sys
 
-PARTS = ("ingest", "online", "stream", "race", "serving", "model_server", "online_path", "activity", "cold_start", "compression")
+PARTS = (
+    "ingest",
+    "online",
+    "stream",
+    "race",
+    "serving",
+    "model_server",
+    "online_path",
+    "activity",
+    "cold_start",
+    "compression",
+)
 """Modules of this package; each prints its part and writes it to the document."""
 
 
