@@ -1,8 +1,8 @@
 """What the stand-in model server adds to a Predict: the same tiny graph over gRPC and by its session in process.
 
 `python -m benchmarks.model_server [--rate N] [--loading MODEL_FOLDER]`: one client after another, then open-loop
-arrivals at N requests/s; latency is counted from the moment a request was due. With `--loading` the server loads another model
-(`<folder>/<version>/`) while it answers: what a reload does to the requests meanwhile.
+arrivals at N requests/s; latency is counted from the moment a request was due. With `--loading` the server loads
+another model (`<folder>/<version>/`) while it answers: what a reload does to the requests meanwhile.
 """
 
 from __future__ import annotations
