@@ -148,6 +148,24 @@ def test_a_planted_drift_is_found_and_named(tmp_path):
     assert plot.startswith(b"\x89PNG") and len(plot) > 20_000
 
 
+def test_the_asset_warns_and_leaves_plot_and_figures(tmp_path):
+    import dagster as dg
+
+    from assets.drift import feature_drift as asset
+
+    lake = lake_of(tmp_path, moved=True)
+    done = dg.materialize([asset], resources={"settings": lake})
+    (check,) = done.get_asset_check_evaluations()
+    assert (check.passed, check.severity) == (False, dg.AssetCheckSeverity.WARN)
+    assert "device_type" in check.description
+    metadata = done.asset_materializations_for_node("quality__feature_drift")[0].metadata
+    assert metadata["plot"].value.startswith("![drift](data:image/png;base64,")
+    assert metadata["largest PSI"].value > 0.25
+    folder = lake.state_dir / "reports" / "drift"
+    assert (folder / "feature_drift.png").read_bytes().startswith(b"\x89PNG")
+    assert json.loads((folder / "drift.json").read_text())["moved"]
+
+
 def test_a_day_like_the_others_is_no_drift(tmp_path):
     lake = lake_of(tmp_path, moved=False)
     found = feature_drift(lake, None, None)

@@ -1,8 +1,10 @@
-"""Sensors: new raw files and a champion that moved start a run, once."""
+"""Sensors: new raw files, a champion that moved and a canary that can be judged start a run, once."""
 
 from __future__ import annotations
 
+import threading
 from datetime import UTC, date, datetime, timedelta
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import dagster as dg
 import deltalake
@@ -16,7 +18,9 @@ from lakehouse.settings import get_settings
 from lakehouse.tables.bronze import FILES
 from orchestration.plan import pending_spans
 from orchestration.runner import RANGE_END, RANGE_START
-from orchestration.sensors import ATTEMPTS, new_champion, raw_files
+from orchestration.sensors import ATTEMPTS, canary, new_champion, raw_files
+from serving.canary import Trial
+from serving.rollout import Rollout
 
 
 @pytest.fixture
@@ -192,3 +196,75 @@ def test_a_champion_that_is_not_served_is_published_once(here, registry):
     registry.set_registered_model_alias(here.registered_model, "champion", "2")
     (following,) = tick(new_champion)
     assert (following.tags["soundlake/champion"], following.run_key != request.run_key) == ("2", True)
+
+
+def test_a_champion_on_trial_is_not_published_again(here, registry):
+    serve(here, 1)
+    registry.set_registered_model_alias(here.registered_model, "champion", "2")
+    Rollout(0.05, "salt", here.model_name, 1, 2, datetime.now(UTC).isoformat()).save(here.models_dir)
+    with pytest.raises(Skipped, match="Version 2 is on trial"):
+        tick(new_champion)
+
+
+# ---------------------------------------------------------------------- canary
+PAGE = """# TYPE soundlake_requests counter
+soundlake_requests_total{{route="/v1/recommendations",status="200",label="canary"}} {n}
+# TYPE soundlake_model_seconds histogram
+soundlake_model_seconds_bucket{{label="canary",le="0.01"}} {n}
+soundlake_model_seconds_bucket{{label="canary",le="+Inf"}} {n}
+# TYPE soundlake_scores histogram
+soundlake_scores_bucket{{label="canary",le="0"}} 0
+soundlake_scores_bucket{{label="canary",le="+Inf"}} {n}
+"""
+
+
+@pytest.fixture
+def api(here, monkeypatch):
+    """A page with as many requests of the canary as `api.count` says."""
+
+    class Page(BaseHTTPRequestHandler):
+        def do_GET(self):
+            body = PAGE.format(n=server.count).encode()
+            self.send_response(200)
+            self.send_header("Content-Length", str(len(body)))
+            self.end_headers()
+            self.wfile.write(body)
+
+        def log_message(self, *_):
+            pass
+
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Page)
+    server.count = 0
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    monkeypatch.setenv("SOUNDLAKE_API_ADDRESS", f"http://127.0.0.1:{server.server_address[1]}")
+    monkeypatch.setenv("SOUNDLAKE_CANARY_REQUESTS", "100")
+    get_settings.cache_clear()
+    yield server
+    server.shutdown()
+    server.server_close()
+
+
+def test_a_canary_is_judged_when_it_has_had_its_requests(here, api):
+    with pytest.raises(Skipped, match="No version is on trial"):
+        tick(canary)
+    rollout = Rollout(0.05, "salt", here.model_name, 1, 2, datetime.now(UTC).isoformat())
+    rollout.save(here.models_dir)
+    Trial(rollout.opened_at, {}, {}).save(here.models_dir)
+    api.count = 99
+    with pytest.raises(Skipped, match="Version 2 is on trial: 99 of 100 requests"):
+        tick(canary)
+    api.count = 100
+    (request,) = tick(canary)
+    assert request.tags["soundlake/canary"] == "2"
+    api.count = 30  # the API has begun again: 130 in all
+    assert tick(canary)
+
+
+def test_without_an_api_a_canary_waits_until_its_time_is_over(here, api, monkeypatch):
+    monkeypatch.setenv("SOUNDLAKE_API_ADDRESS", "http://127.0.0.1:9")
+    get_settings.cache_clear()
+    Rollout(0.05, "salt", here.model_name, 1, 2, datetime.now(UTC).isoformat()).save(here.models_dir)
+    with pytest.raises(Skipped, match=r"on trial; no API answers at http://127.0.0.1:9"):
+        tick(canary)
+    Rollout(0.05, "salt", here.model_name, 1, 2, "2026-01-01T00:00:00+00:00").save(here.models_dir)
+    assert tick(canary)
