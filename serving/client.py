@@ -11,6 +11,7 @@ import numpy as np
 
 from serving.answers import AVAILABLE, END, PENDING, Prediction, VersionStatus, tensor_specs
 from serving.errors import ModelFailed, ModelLoading, ModelNotServed, ModelServerError, ServerUnreachable, translate
+from serving.model_server.values import Value
 
 if TYPE_CHECKING:
     from tensorflow_serving.config.model_server_config_pb2 import ModelServerConfig
@@ -89,7 +90,7 @@ class ModelClient:
             response = self._call("Predict", request, timeout)
         except ModelNotServed as error:
             raise self._if_loading(error, name, version) from error
-        outputs = {key: tf.make_ndarray(value) for key, value in response.outputs.items()}
+        outputs = {key: Value.read(value).numpy().copy() for key, value in response.outputs.items()}
         return Prediction(response.model_spec.version.value, response.model_spec.signature_name, outputs)
 
     def metadata(self, name: str, *, version: int | None = None, label: str | None = None) -> dict[str, Any]:

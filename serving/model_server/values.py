@@ -71,7 +71,10 @@ class Value:
             if len(tensor.tensor_content) != count * dtype.itemsize:
                 raise ValueError(f"{len(tensor.tensor_content)} bytes are no tensor of shape {list(shape)}")
             return cls(tensor.dtype, shape, tensor.tensor_content)
-        return cls(tensor.dtype, shape, np.array(_repeated(_listed(tensor), count, 0), dtype).tobytes())
+        if tensor.dtype in (FLOAT, DOUBLE) and count and len(_listed(tensor)) == count:
+            # Packed and last on the wire: without a Python number for each element.
+            return cls(tensor.dtype, shape, tensor.SerializeToString()[-count * dtype.itemsize :])
+        return cls(tensor.dtype, shape, np.array(_repeated(list(_listed(tensor)), count, 0), dtype).tobytes())
 
     def numpy(self) -> np.ndarray:
         """As an array; a view of the bytes, or an object array of bytes."""
@@ -122,11 +125,11 @@ def serialised(value: Value) -> bytes:
     return tensor.SerializeToString()
 
 
-def _listed(tensor) -> list:
+def _listed(tensor) -> Sequence:
     if tensor.dtype == HALF:
         return np.array(tensor.half_val, "<u2").view("<f2").tolist()
     names = {FLOAT: "float_val", DOUBLE: "double_val", BOOL: "bool_val", **_FIELDS}
-    return list(getattr(tensor, names[tensor.dtype]))
+    return getattr(tensor, names[tensor.dtype])
 
 
 def _repeated(values: list, count: int, empty: object) -> list:
