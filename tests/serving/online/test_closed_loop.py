@@ -2,20 +2,21 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 from online_api import listening as api_over
 
-from benchmarks.closed_loop import LoopConfig, begin, play_rounds
+from benchmarks.closed_loop import LoopConfig, begin, listen_elsewhere, play_rounds
 from benchmarks.closed_loop_light import LightConfig, LightWay, kept_by_listener, listening
 from benchmarks.closed_loop_lines import PopularityLine, RandomLine, live_round
 from benchmarks.closed_loop_report import answered, rises, tables
 from lakehouse.ingest import pending
 from simulation.live import moments
 
-TINY = LoopConfig(2, 25, 120, history_share=0.5, longest=6, light=LightConfig(dim=8, epochs=1, steps=20))
+TINY = LoopConfig(2, 25, 120, history_share=0.5, own_share=0.0, longest=6, light=LightConfig(dim=8, epochs=1, steps=20))
 
 
 @pytest.mark.slow
@@ -61,3 +62,17 @@ def test_policies_meet_the_same_sessions_and_learn_of_their_own(settings):
     lines[0].learn()
     assert not np.array_equal(order, lines[0]._order)
     assert not list(Path(settings.lake).rglob("api-*"))  # nobody but the API writes what its listeners did
+
+
+def test_what_listeners_choose_by_themselves_lands_and_is_told(settings):
+    config = replace(TINY, own_share=0.5)
+    simulated = begin(config, 4, settings)
+    way = LightWay(settings, simulated, None, TINY.light)
+    way.ingest()
+    before = kept_by_listener(settings, simulated)
+    told = listen_elsewhere(config, simulated, settings, 1)
+    way.ingest()
+    after = kept_by_listener(settings, simulated)
+    assert told
+    for user, tracks in told.items():
+        assert set(tracks) <= set(after[user]) and len(after[user]) >= len(before.get(user, [])) + len(tracks)
