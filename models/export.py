@@ -151,7 +151,7 @@ def write_saved_model(model: CatalogueRecommender, path: Path, name: str = "reco
         with tempfile.TemporaryDirectory() as tables:
             module = RecommenderModule(model, Path(tables))
             tf.saved_model.save(module, str(partial), signatures=dict(module.served))
-        write_warmup(partial, name, model.catalogue.ids)
+        write_warmup(partial, name, model.catalogue.ids, module.served)
         if "encode" in module.served:
             np.save(partial / ITEM_VECTORS, module.scorer.sequence.item_vectors())
         check_export(model, partial)
