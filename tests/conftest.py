@@ -43,6 +43,8 @@ def own_environment(monkeypatch, tmp_path_factory):
     monkeypatch.setitem(Settings.model_config, "env_file", None)
     before = dict(os.environ)
     get_settings.cache_clear()
+    if "boto3" in sys.modules:  # its default session keeps the keys that it has once found
+        sys.modules["boto3"].DEFAULT_SESSION = None
     yield
     get_settings.cache_clear()
     os.environ.clear()

@@ -73,7 +73,7 @@ def test_bad_input_is_named():
 
 
 @settings(max_examples=20, deadline=None)
-@given(st.integers(1, 298), st.integers(0, 10**6))
+@given(st.integers(1, 280), st.integers(0, 10**6))  # two rows left may be shuffled into what they were
 def test_the_past_and_what_is_known_at_the_cut_stay(place, seed):
     events = world()
     start = events["at"].iloc[place]

@@ -34,8 +34,7 @@ class S3Server:
     def client(self) -> Any:
         import boto3
 
-        # (a session of its own: the default one keeps the keys that the environment had when it was first asked)
-        return boto3.Session().client("s3", endpoint_url=self.endpoint, region_name="us-east-1")
+        return boto3.client("s3", endpoint_url=self.endpoint, region_name="us-east-1")
 
     def bucket(self) -> str:
         """A new bucket: clients and Spark's file systems remember buckets by their names."""
