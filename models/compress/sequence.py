@@ -25,6 +25,7 @@ from models.compress.pruning import MagnitudePruning, PruningConfig
 from models.compress.teaching import TeachingConfig, teach
 from models.data import UNKNOWN, ListeningData
 from models.evaluation.split import HoldOut
+from models.limits import at_least
 from models.recommend.sequence.config import SequenceConfig
 from models.recommend.sequence.followers import FollowerTables
 from models.recommend.sequence.network import Network
@@ -60,9 +61,7 @@ class SequenceCompression:
     def __post_init__(self) -> None:
         if not 0 < self.width <= 1:
             raise ValueError(f"SequenceCompression.width: {self.width} must lie in (0, 1]")
-        for name in ("successors", "moments", "epochs", "batch_size", "history", "users"):
-            if getattr(self, name) < 1:
-                raise ValueError(f"SequenceCompression.{name}: {getattr(self, name)} must be at least 1")
+        at_least(1, self, "successors", "moments", "epochs", "batch_size", "history", "users")
 
 
 def judged_histories(hold_out: HoldOut, length: int) -> Judged:

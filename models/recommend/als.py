@@ -24,6 +24,7 @@ import numpy as np
 import scipy.sparse as sp
 
 from models.data import ListeningData
+from models.limits import at_least
 from models.recommend.base import Progress
 from models.recommend.by_history import HistoryRecommender
 from models.recommend.interactions import play_counts, popularity_prior, recency_query
@@ -56,9 +57,7 @@ class AlsConfig:
     def __post_init__(self) -> None:
         if self.rating not in RATINGS:
             raise ValueError(f"AlsConfig.rating: {self.rating!r}; use {' or '.join(RATINGS)}")
-        for name in ("rank", "iterations", "blocks"):
-            if getattr(self, name) < 1:
-                raise ValueError(f"AlsConfig.{name}: {getattr(self, name)} must be at least 1")
+        at_least(1, self, "rank", "iterations", "blocks")
         for name in ("regularization", "alpha"):
             if getattr(self, name) <= 0:
                 raise ValueError(f"AlsConfig.{name}: {getattr(self, name)} must be above 0")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import asdict, dataclass, field
 
+from models.limits import at_least
 from models.recommend.transitions import TransitionConfig
 
 
@@ -55,9 +56,7 @@ class TwoTowerConfig:
     seed: int = 0
 
     def __post_init__(self) -> None:
-        for name in ("dim", "history", "window", "examples_per_user", "batch_size", "epochs", "negatives"):
-            if getattr(self, name) < 1:
-                raise ValueError(f"TwoTowerConfig.{name}: {getattr(self, name)} must be at least 1")
+        at_least(1, self, "dim", "history", "window", "examples_per_user", "batch_size", "epochs", "negatives")
         for name in ("history_dropout", "empty_share"):
             if not 0 <= getattr(self, name) < 1:
                 raise ValueError(f"TwoTowerConfig.{name}: {getattr(self, name)} must lie in [0, 1)")

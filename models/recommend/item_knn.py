@@ -19,6 +19,7 @@ import numpy as np
 import scipy.sparse as sp
 
 from models.data import ListeningData
+from models.limits import at_least
 from models.recommend.base import Progress
 from models.recommend.by_history import HistoryRecommender
 from models.recommend.interactions import popularity_prior, recency_query, user_item_matrix
@@ -46,9 +47,7 @@ class ItemKnnConfig:
     def __post_init__(self) -> None:
         if self.similarity not in SIMILARITIES:
             raise ValueError(f"ItemKnnConfig.similarity: {self.similarity!r}; use {' or '.join(SIMILARITIES)}")
-        for name in ("neighbours", "block"):
-            if getattr(self, name) < 1:
-                raise ValueError(f"ItemKnnConfig.{name}: {getattr(self, name)} must be at least 1")
+        at_least(1, self, "neighbours", "block")
         if self.shrinkage < 0:
             raise ValueError(f"ItemKnnConfig.shrinkage: {self.shrinkage} must not be negative")
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 
+from models.limits import at_least
 from models.recommend.space import Choice, Real, Space, Whole
 
 KINDS, USERS, LOSSES = ("gmf", "mlp", "neumf"), ("history", "id"), ("bce", "softmax")
@@ -50,9 +51,7 @@ class NcfConfig:
         for name, values in (("kind", KINDS), ("user", USERS), ("loss", LOSSES)):
             if getattr(self, name) not in values:
                 raise ValueError(f"NcfConfig.{name}: {getattr(self, name)!r}; use one of {', '.join(values)}")
-        for name in ("dim", "history", "window", "negatives", "candidates", "batch_size", "epochs"):
-            if getattr(self, name) < 1:
-                raise ValueError(f"NcfConfig.{name}: {getattr(self, name)} must be at least 1")
+        at_least(1, self, "dim", "history", "window", "negatives", "candidates", "batch_size", "epochs")
         if not self.layers:
             raise ValueError("NcfConfig.layers: () must name at least one layer")
 

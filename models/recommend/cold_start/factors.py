@@ -24,6 +24,7 @@ import scipy.linalg
 import scipy.sparse as sp
 
 from models.data import ListeningData
+from models.limits import at_least
 from models.recommend.base import Progress
 from models.recommend.by_history import HistoryRecommender
 from models.recommend.cold_start.content import TrackNames, content_matrix
@@ -47,9 +48,7 @@ class FactorsConfig:
     seed: int = 0
 
     def __post_init__(self) -> None:
-        for name in ("rank", "iterations"):
-            if getattr(self, name) < 1:
-                raise ValueError(f"FactorsConfig.{name}: {getattr(self, name)} must be at least 1")
+        at_least(1, self, "rank", "iterations")
         for name in ("regularization", "alpha", "trust"):
             if getattr(self, name) <= 0:
                 raise ValueError(f"FactorsConfig.{name}: {getattr(self, name)} must be above 0")

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from dataclasses import asdict, dataclass
 
+from models.limits import at_least
+
 LOSSES = ("softmax", "gbce")
 REACHES = ("history", "session")
 
@@ -68,11 +70,9 @@ class SequenceConfig:
 
     def __post_init__(self) -> None:
         name = type(self).__name__
-        at_least = dict.fromkeys(("dim", "history", "negatives", "batch_size", "epochs", "session_plays"), 1)
-        at_least |= dict.fromkeys(("overlap", "copy_heads", "successors"), 0) | {"folds": 2, "lags": 1}
-        for field, least in at_least.items():
-            if getattr(self, field) < least:
-                raise ValueError(f"{name}.{field}: {getattr(self, field)} must be at least {least}")
+        at_least(1, self, "dim", "history", "negatives", "batch_size", "epochs", "session_plays", "lags")
+        at_least(0, self, "overlap", "copy_heads", "successors")
+        at_least(2, self, "folds")
         for field in ("dropout", "track_dropout", "moment_dropout", "memory_decay", "slow_memory_decay"):
             if not 0 <= getattr(self, field) < 1:
                 raise ValueError(f"{name}.{field}: {getattr(self, field)} must lie in [0, 1)")

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import asdict, dataclass, field, replace
 from typing import NamedTuple
 
+from models.limits import at_least
 from models.recommend.sequence.config import GRU4RecConfig
 from models.recommend.two_stage.contextual_config import ContextualConfig
 from models.recommend.two_stage.lambdamart import LambdaMartConfig
@@ -65,8 +66,7 @@ class TaskConfig:
     def __post_init__(self) -> None:
         if not self.cuts or not all(0 < cut < 1 for cut in self.cuts):
             raise ValueError(f"TaskConfig.cuts: {self.cuts} must be shares between 0 and 1, at least one")
-        if self.moments < 1:
-            raise ValueError(f"TaskConfig.moments: {self.moments} must be at least 1")
+        at_least(1, self, "moments")
 
 
 NEXT = TaskConfig((0.76, 0.88), 40_000, 20, 40, 0.3, LambdaMartConfig())
@@ -111,9 +111,7 @@ class TwoStageConfig:
     seed: int = 0
 
     def __post_init__(self) -> None:
-        for name in ("history", "neighbours", "occurrences", "before", "after", "per_source", "candidates"):
-            if getattr(self, name) < 1:
-                raise ValueError(f"TwoStageConfig.{name}: {getattr(self, name)} must be at least 1")
+        at_least(1, self, "history", "neighbours", "occurrences", "before", "after", "per_source", "candidates")
         if self.ranker not in RANKERS:
             raise ValueError(f"TwoStageConfig.ranker: {self.ranker!r} is none of {', '.join(RANKERS)}")
 

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from dataclasses import asdict, dataclass, field
 
+from models.limits import at_least
+
 HEADS = ("completion", "skip", "like", "add")
 """What may become of a play: heard to the end, skipped, liked, put on a playlist."""
 
@@ -61,9 +63,7 @@ class ContextualConfig:
     seed: int = 0
 
     def __post_init__(self) -> None:
-        for name in ("dim", "history", "bins", "epochs", "batch_size"):
-            if getattr(self, name) < 1:
-                raise ValueError(f"ContextualConfig.{name}: {getattr(self, name)} must be at least 1")
+        at_least(1, self, "dim", "history", "bins", "epochs", "batch_size")
         for name in ("dropout", "hide_field", "hide_context"):
             if not 0 <= getattr(self, name) < 1:
                 raise ValueError(f"ContextualConfig.{name}: {getattr(self, name)} must be from 0 to below 1")

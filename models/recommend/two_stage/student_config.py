@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from dataclasses import asdict, dataclass
 
+from models.limits import at_least
+
 
 @dataclass(frozen=True)
 class StudentConfig:
@@ -25,9 +27,7 @@ class StudentConfig:
     seed: int = 0
 
     def __post_init__(self) -> None:
-        for name in ("bins", "epochs", "batch_size", "moments"):
-            if getattr(self, name) < 1:
-                raise ValueError(f"StudentConfig.{name}: {getattr(self, name)} must be at least 1")
+        at_least(1, self, "bins", "epochs", "batch_size", "moments")
         if not self.temperature > 0:
             raise ValueError(f"StudentConfig.temperature: {self.temperature} must be above 0")
         if not self.hidden or min(self.hidden) < 1:
