@@ -6,7 +6,13 @@ from assets.describe import OWNERS
 from assets.models import champion, line_up, logged_progress
 from lakehouse.settings import Settings
 
-_TAGS = {"layer": "models", "domain": "recommendation"}
+_ARGUMENTS = {
+    "deps": [champion],
+    "group_name": "models",
+    "owners": OWNERS,
+    "tags": {"layer": "models", "domain": "recommendation"},
+    "code_version": "1",
+}
 ROUNDS, USERS = 40, 300
 """Timed answers of each version and listeners asked, at most: every training waits for this, so that it is a look and
 no benchmark; `python -m benchmarks.compression` takes its time."""
@@ -43,14 +49,10 @@ def _shown(context: dg.AssetExecutionContext, compress) -> dg.MaterializeResult:
 
 @dg.asset(
     key=["models", "compressed_ranker"],
-    deps=[champion],
     description="LambdaMART's ranker distilled into small networks, pruned and in int8: size, latency and quality side "
     "by side; the smallest within 0.5 % of its NDCG@10 is registered.",
-    group_name="models",
     kinds={"tensorflow", "mlflow"},
-    owners=OWNERS,
-    tags=_TAGS,
-    code_version="1",
+    **_ARGUMENTS,
 )
 def compressed_ranker(context: dg.AssetExecutionContext, settings: dg.ResourceParam[Settings]) -> dg.MaterializeResult:
     from models.compress.pruning import PruningConfig
@@ -75,14 +77,10 @@ def compressed_ranker(context: dg.AssetExecutionContext, settings: dg.ResourcePa
 
 @dg.asset(
     key=["models", "compressed_sequence"],
-    deps=[champion],
     description="The sequential model in int8, pruned and as a narrower student: size, latency and quality side by "
     "side; the smallest within 0.5 % of its NDCG@10 is registered.",
-    group_name="models",
     kinds={"tensorflow", "mlflow"},
-    owners=OWNERS,
-    tags=_TAGS,
-    code_version="1",
+    **_ARGUMENTS,
 )
 def compressed_sequence(
     context: dg.AssetExecutionContext, settings: dg.ResourceParam[Settings]
@@ -112,14 +110,10 @@ def compressed_sequence(
 
 @dg.asset(
     key=["models", "edge_bundle"],
-    deps=[champion],
     description="One file for devices of the country with the most plays: the sequential model in LiteRT, its tracks' "
     "vectors in int8, ids, titles and checksums. `soundlake edge-bundle` makes that of another country.",
-    group_name="models",
     kinds={"tensorflow", "python"},
-    owners=OWNERS,
-    tags=_TAGS,
-    code_version="1",
+    **_ARGUMENTS,
 )
 def edge_bundle(context: dg.AssetExecutionContext, settings: dg.ResourceParam[Settings]) -> dg.MaterializeResult:
     from models.compress.edge import most_heard_country

@@ -16,26 +16,14 @@ from datetime import UTC, datetime
 import numpy as np
 import pyarrow as pa
 
+from lakehouse.gold.behaviour import OF_PLAYS
 from lakehouse.settings import Settings
 from models.data import ListeningData
 from simulation.world import World
 
 HISTORY = 50  # plays in the online store's view
 CHECKED = 20  # listeners whose lists the server must give as the trained model does
-_COLUMNS = {
-    "track_ids": "track_id",
-    "occurred_at": "occurred_at",
-    "local_hours": "local_hour",
-    "local_weekdays": "local_weekday",
-    "devices": "device_type",
-    "activities": "activity",
-    "networks": "network",
-    "countries": "country",
-    "weathers": "weather",
-    "temperatures_c": "temperature_c",
-    "completions": "completion",
-    "skipped": "skipped",
-}
+_COLUMNS = {name: of for name, of in OF_PLAYS.items() if name not in ("sessions", "liked", "added")}
 
 
 @dataclass(frozen=True)

@@ -45,7 +45,7 @@ def interactions(listens: DataFrame, feedback: DataFrame) -> DataFrame:
 ANSWER_HOURS = 24
 """A like or an addition to a playlist answers the latest play of the track if it comes within so many hours."""
 
-_OF_PLAYS = {
+OF_PLAYS = {
     "track_ids": "track_id",
     "occurred_at": "occurred_at",
     "sessions": "session",
@@ -78,10 +78,10 @@ def sequences(listens: DataFrame, feedback: DataFrame) -> DataFrame:
     plays = numbered(_answered(listens, feedback)).withColumn(
         "session", F.when(F.col("clock") == "event", (F.col("number") - 1).cast("int"))
     )
-    of_play = [name for name in dict.fromkeys(_OF_PLAYS.values()) if name != "occurred_at"]
+    of_play = [name for name in dict.fromkeys(OF_PLAYS.values()) if name != "occurred_at"]
     in_order = F.array_sort(F.collect_list(F.struct("occurred_at", "event_id", *of_play)))
     whole = plays.groupBy("user_key").agg(in_order.alias("p"), F.max("clock").alias("clock"))
-    lists = [F.col(f"p.{value}").alias(name) for name, value in _OF_PLAYS.items()]
+    lists = [F.col(f"p.{value}").alias(name) for name, value in OF_PLAYS.items()]
     return whole.select("user_key", *lists, F.size("p").alias("plays"), "clock")
 
 

@@ -22,21 +22,21 @@ class Buckets:
     """A token bucket a client (Turner 1986, leaky bucket as a meter): ``burst`` at once, ``rate`` a second after."""
 
     def __init__(self, rate: float, burst: int):
-        self._rate, self._burst = rate, burst
+        self.rate, self._burst = rate, burst
         self._clients: OrderedDict[str, tuple[float, float]] = OrderedDict()
 
     def wait(self, client: str, now: float | None = None) -> float:
         """Seconds until the client may ask again, 0 if it may now (which takes one of its tokens)."""
-        if not self._rate:
+        if not self.rate:
             return 0.0
         now = time.monotonic() if now is None else now
         left, at = self._clients.pop(client, (float(self._burst), now))
-        left = min(self._burst, left + (now - at) * self._rate)
+        left = min(self._burst, left + (now - at) * self.rate)
         allowed = left >= 1
         self._clients[client] = (left - allowed, now)
         if len(self._clients) > _CLIENTS:
             self._clients.popitem(last=False)
-        return 0.0 if allowed else (1 - left) / self._rate
+        return 0.0 if allowed else (1 - left) / self.rate
 
 
 class Guard:
@@ -65,19 +65,16 @@ class Guard:
         client = (scope.get("client") or ("local",))[0]
         wait = self._buckets.wait(client)
         if wait:
-            refused = Refused(429, f"more than {self._buckets._rate:g} requests a second; wait {wait:.2f} s", "client")
-            refused.headers = [(b"retry-after", b"%d" % math.ceil(wait))]
-            raise refused
+            text = f"more than {self._buckets.rate:g} requests a second; wait {wait:.2f} s"
+            raise Refused(429, text, "client", headers=[(b"retry-after", b"%d" % math.ceil(wait))])
 
     def _check_token(self, headers: dict[bytes, bytes]) -> None:
         if self._token is None:
             return
         scheme, _, given = headers.get(b"authorization", b"").partition(b" ")
         if scheme.lower() != b"bearer" or not hmac.compare_digest(given.strip(), self._token):
-            refused = Refused(401, "send `Authorization: Bearer TOKEN` with the token of SOUNDLAKE_API_TOKEN",
-                              "Authorization")  # fmt: skip
-            refused.headers = [(b"www-authenticate", b"Bearer")]
-            raise refused
+            text = "send `Authorization: Bearer TOKEN` with the token of SOUNDLAKE_API_TOKEN"
+            raise Refused(401, text, "Authorization", headers=[(b"www-authenticate", b"Bearer")])
 
     async def _bounded(self, headers: dict[bytes, bytes], receive):
         """``receive`` of a body that is known to be small enough; a longer one is refused before it is kept."""
@@ -112,6 +109,6 @@ async def reply(send, refused: Refused) -> None:
     """Answer with the refusal."""
     body = _json.encode(refused.body())
     headers = [(b"content-type", b"application/json"), (b"content-length", b"%d" % len(body))]
-    headers += getattr(refused, "headers", [])
+    headers += refused.headers
     await send({"type": "http.response.start", "status": refused.status, "headers": headers})
     await send({"type": "http.response.body", "body": body})

@@ -7,9 +7,9 @@ import logging
 from collections import OrderedDict
 from pathlib import Path
 
+from serving.index import ItemIndex
 from serving.online.model import OnlineModel, Versions
 
-INDEX = Path("assets.extra") / "index"
 _KEPT = 3
 LOGGER = logging.getLogger(__name__)
 
@@ -19,11 +19,11 @@ class Indexes:
 
     def __init__(self, model_folder: Path):
         self._folder = model_folder
-        self._loaded: OrderedDict[int, object | None] = OrderedDict()
+        self._loaded: OrderedDict[int, ItemIndex | None] = OrderedDict()
         self._loading: dict[int, asyncio.Task] = {}
 
-    def of(self, version: int):
-        """The ``ItemIndex`` of a version, None where it has none or has not been loaded yet."""
+    def of(self, version: int) -> ItemIndex | None:
+        """The index of a version, None where it has none or has not been loaded yet."""
         if version in self._loaded:
             return self._loaded[version]
         if version not in self._loading:
@@ -34,10 +34,9 @@ class Indexes:
         """Return once ``of`` can answer."""
         folder, found = self._folder / str(version), None
         try:
-            if (folder / INDEX).is_dir():
-                from serving.index import ItemIndex
-
-                found = await asyncio.get_running_loop().run_in_executor(None, ItemIndex.load, folder)
+            found = await asyncio.get_running_loop().run_in_executor(None, ItemIndex.load, folder)
+        except FileNotFoundError:
+            pass  # it has none
         except Exception:  # the model finds candidates itself
             LOGGER.exception("index of version %d can not be loaded from %s", version, folder)
         self._loaded[version] = found
@@ -59,4 +58,4 @@ async def candidates(
     if index is None:
         return None, []
     ids, _ = index.search(found.outputs["vector"][0], count)
-    return found.version, list(ids)
+    return found.version, ids

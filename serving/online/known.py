@@ -13,7 +13,7 @@ from typing import Any
 
 from lakehouse.features.views import USER_SESSION
 from lakehouse.online.rows import Row
-from lakehouse.online.store import OnlineStore, OnlineStoreError, StoreUnavailable, open_store
+from lakehouse.online.store import OnlineStore, StoreUnavailable, open_store
 from lakehouse.online.views import VIEWS
 from lakehouse.parse import pseudonymiser
 from lakehouse.settings import Settings
@@ -109,6 +109,3 @@ class Listeners:
             if row.found:
                 found[view.name] = row
         return found
-
-
-__all__ = ["Known", "Listeners", "OnlineStoreError"]

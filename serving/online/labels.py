@@ -6,9 +6,8 @@ import logging
 import time
 from pathlib import Path
 
-from serving.publish import STABLE
+from serving.rollout import FILE, STABLE, Rollout
 
-FILE = "rollout.json"
 _LOOK_EVERY_S = 1.0
 LOGGER = logging.getLogger(__name__)
 
@@ -19,7 +18,7 @@ class Labels:
     def __init__(self, models_dir: Path):
         self._folder, self._file = models_dir, models_dir / FILE
         self._looked_at, self._changed = -_LOOK_EVERY_S, -1
-        self._rollout = None
+        self._rollout: Rollout | None = None
 
     def label_for(self, user_id: str) -> str:
         now = time.monotonic()
@@ -38,8 +37,6 @@ class Labels:
             return
         self._changed = changed
         try:
-            from serving.rollout import Rollout
-
             self._rollout = Rollout.load(self._folder)
         except Exception as error:  # a broken file, too, leaves everybody an answer: that of the stable version
             LOGGER.error("%s is not followed, everybody is answered by %s: %s", self._file, STABLE, error)

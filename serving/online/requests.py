@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import math
 import re
+from collections.abc import Sequence
 from typing import Annotated, Any
 
 import msgspec
@@ -24,11 +25,18 @@ ContextValue = int | float | Annotated[str, Meta(max_length=MAX_TEXT)] | None
 
 
 class Refused(Exception):
-    """A request that can not be answered: HTTP status, the field, its value, and what to do about it."""
+    """A request that can not be answered: HTTP status, the field, its value, what to do about it, further headers."""
 
-    def __init__(self, status: int, message: str, field: str | None = None, value: Any = None):
+    def __init__(
+        self,
+        status: int,
+        message: str,
+        field: str | None = None,
+        value: Any = None,
+        headers: Sequence[tuple[bytes, bytes]] = (),
+    ):
         super().__init__(message)
-        self.status, self.message, self.field, self.value = status, message, field, value
+        self.status, self.message, self.field, self.value, self.headers = status, message, field, value, headers
 
     def body(self) -> dict[str, Any]:
         """As the API answers it."""

@@ -110,7 +110,6 @@ class Service:
                 self.ready.model = str(error)
                 self.model.timeout = usual  # requests do not wait for a server that is down
                 await asyncio.sleep(_AGAIN_S)
-                self.model.timeout = usual
             else:
                 self.model.timeout, self.ready.model = usual, "ok"
                 return

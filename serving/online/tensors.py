@@ -11,13 +11,12 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from serving.model_server.values import Value
+from serving.model_server.values import BOOL, DOUBLE, FLOAT, INT32, INT64, STRING, Value
 
 if TYPE_CHECKING:
     from tensorflow_serving.apis.predict_pb2 import PredictRequest
 
-_FLOAT, _DOUBLE, _INT32, _STRING, _INT64, _BOOL = 1, 2, 3, 7, 9, 10
-_ANSWERED = (_FLOAT, _DOUBLE, _INT32, _STRING, _INT64, _BOOL)
+_ANSWERED = (FLOAT, DOUBLE, INT32, STRING, INT64, BOOL)
 
 
 def fill(request: PredictRequest, inputs: Mapping[str, Any]) -> None:
@@ -25,12 +24,12 @@ def fill(request: PredictRequest, inputs: Mapping[str, Any]) -> None:
     for name, value in inputs.items():
         tensor = request.inputs[name]
         if isinstance(value, np.ndarray) and value.dtype == object:
-            tensor.dtype = _STRING
+            tensor.dtype = STRING
             for size in value.shape:
                 tensor.tensor_shape.dim.add().size = size
             tensor.string_val.extend([text.encode("utf-8", "surrogatepass") for text in value.reshape(-1).tolist()])
         else:
-            tensor.dtype = _INT32
+            tensor.dtype = INT32
             tensor.tensor_shape.SetInParent()
             tensor.int_val.append(int(value))
 

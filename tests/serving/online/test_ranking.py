@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
-import sys
 import time
-from types import SimpleNamespace
 
 import grpc
 import numpy as np
@@ -141,7 +139,7 @@ def test_a_rollout_is_followed_once_it_changes_and_a_broken_one_is_none(tmp_path
         def label_for(self, user_id):
             return "canary" if user_id < "b" else "stable"
 
-    monkeypatch.setitem(sys.modules, "serving.rollout", SimpleNamespace(Rollout=Rollout))
+    monkeypatch.setattr("serving.online.labels.Rollout", Rollout)
     monkeypatch.setattr("serving.online.labels._LOOK_EVERY_S", 0)
     labels = Labels(tmp_path)
     assert labels.label_for("a") == "stable"
