@@ -6,7 +6,7 @@ has begun again), so a trial survives restarts and loses at most what came betwe
 
 from __future__ import annotations
 
-import urllib.error
+import http.client
 import urllib.request
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -136,7 +136,7 @@ def scrape(address: str, timeout_s: float = 3.0) -> ByLabel | None:
     try:
         with urllib.request.urlopen(f"{address.rstrip('/')}/metrics", timeout=timeout_s) as answer:
             page = answer.read().decode()
-    except (urllib.error.URLError, OSError, ValueError):
+    except (OSError, http.client.HTTPException, ValueError):  # URLError is an OSError
         return None
     return read_traffic(page) if _REQUESTS in page or _MODEL in page else None
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import http.client
 import os
 import signal
 import subprocess
@@ -142,8 +143,8 @@ def _answers(url: str) -> bool:
             return True
     except urllib.error.HTTPError as error:
         return error.code < 500  # an answer all the same: a model server without a model says 404
-    except OSError:
-        return False
+    except (OSError, http.client.HTTPException):
+        return False  # a free port of the ephemeral range may even connect to itself and read back its own question
 
 
 def _signal_group(process: subprocess.Popen, number: int) -> None:

@@ -91,6 +91,20 @@ def test_a_service_that_ends_is_told_with_its_status_and_log(supervisor):
         supervisor.watch()
 
 
+def test_what_does_not_speak_http_is_not_up_yet(supervisor):
+    """As a probe that connected to itself: it reads its own request back."""
+    port = free_port()
+    echo = (
+        "import socket\nserver = socket.create_server(('127.0.0.1', %d))\nprint('up', flush=True)\n"
+        "while True:\n    line, _ = server.accept()\n    line.sendall(line.recv(9999))\n    line.close()\n"
+    )
+    service = program("echo", echo % port, f"http://127.0.0.1:{port}/")
+    supervisor.start(service)
+    wait_for(lambda: started(supervisor, "echo"), "the echo server")
+    with pytest.raises(CommandError, match="echo does not answer"):
+        supervisor.wait_until_up(service, seconds=1)
+
+
 def test_a_killed_service_is_told_by_its_signal(supervisor):
     supervisor.start(program("victim", "import os, signal; os.kill(os.getpid(), signal.SIGKILL)"))
     with pytest.raises(CommandError, match="victim was ended by signal 9.*\n.it wrote nothing"):
