@@ -82,7 +82,7 @@ class Explanation:
         explains several tracks. Raises ValueError where lengths differ or a part is not finite.
         """
         plays, rest = np.asarray(plays, np.float64), np.asarray(rest, np.float64)
-        if plays.shape != (len(history), len(groups)) or rest.shape != (len(groups),):
+        if len(plays) != len(history) or plays.shape[1] > len(groups) or rest.shape != (len(groups),):
             raise ValueError(
                 f"explanation of {track_id}: parts {plays.shape} and {rest.shape} for {len(history)} plays and "
                 f"{len(groups)} groups"
@@ -211,7 +211,7 @@ def _of_plays(track_id: str, played: Played, plays: np.ndarray, groups: Sequence
     totals, rows, own = parts.sum(1).tolist(), parts.tolist(), _attributes(track_id, played.info)
     for i in np.flatnonzero(parts.any(1)).tolist():
         key = played.keys[i]
-        ways = {group: value for group, value in zip(groups, rows[i], strict=True) if value}
+        ways = {group: value for group, value in zip(groups, rows[i], strict=False) if value}
         same = ("track",) if key == track_id else _same(own, played.attributes[i])
         yield Reason(PLAY, key, totals[i], ways, played.times[key], same)
 

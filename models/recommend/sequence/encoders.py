@@ -5,17 +5,24 @@ Positions without a play (``known`` false) pass on nothing; their own state is w
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import numpy as np
 import tensorflow as tf
 
 from models.recommend.sequence.config import GRU4RecConfig, TransformerConfig
 from models.recommend.sequence.layers import AGE_BUCKETS, Dense, Norm, age_buckets, ages, dropped
 
-UNROLLED = 8  # steps of an answer that are one round of the loop: alone, a round costs more than its step
+UNROLLED = 8  # steps of an answer that are one round of the loop: a round costs more than its step
 
 
 class Recurrence(tf.Module):
-    """Gated recurrent units (Cho et al. 2014), as in GRU4Rec; the state is forgotten where ``fresh`` is true."""
+    """Gated recurrent units (Cho et al. 2014), as in GRU4Rec; the state is forgotten where a session begins.
+
+    fused: answer by TensorFlow's ``GRUBlockCell``, one operation a step; it has no gradient and LiteRT has none of it.
+    """
+
+    fused = False
 
     def __init__(self, config: GRU4RecConfig, generator: np.random.Generator):
         super().__init__(name="gru")
@@ -36,32 +43,55 @@ class Recurrence(tf.Module):
             hold = tf.cast(before == sessions, tf.float32)[:, :, None]
         inputs = x
         for layer in range(len(self.inputs)):
-            states = self._run(layer, dropped(x, self._dropout, training), keep, hold, 1 if training else UNROLLED)
+            states = self._run(layer, dropped(x, self._dropout, training), keep, hold, training)
             x = states if layer == 0 else x + states
         return self.norm(x + inputs)
 
-    def _run(self, layer: int, x: tf.Tensor, keep: tf.Tensor, hold: tf.Tensor | None, unrolled: int) -> tf.Tensor:
-        """A loop over blocks of ``unrolled`` steps."""
+    def _run(self, layer: int, x: tf.Tensor, keep: tf.Tensor, hold: tf.Tensor | None, training: bool) -> tf.Tensor:
+        """A loop over blocks of steps; of a length that is known, an answer is one block."""
         batch, length, dim = tf.shape(x)[0], tf.shape(x)[1], self._dim
-        gates, candidate = self.gates[layer], self.candidate[layer]
-        of_gates, of_candidate = tf.identity(gates.kernel), tf.identity(candidate.kernel)  # read once, not each step
-        inputs = self.inputs[layer](x) + tf.concat([gates.bias, candidate.bias], 0)
-
-        def step(state, into, kept, held):
-            state *= held
-            update, reset = tf.split(tf.sigmoid(into[:, : 2 * dim] + state @ of_gates), 2, 1)
-            new = tf.tanh(into[:, 2 * dim :] + (reset * state) @ of_candidate)
-            return state + kept * update * (new - state)
+        unrolled = 1 if training else x.shape[1] or UNROLLED
+        inputs, cell = self._fused(layer, x) if self.fused and not training else self._cell(layer, x)
+        parts = [inputs, keep] if hold is None else [inputs, keep, hold]
 
         def steps(states, now):
             out = [states[-1]]
-            for at in zip(*(tf.unstack(part, unrolled) for part in now), strict=True):
-                out.append(step(out[-1], *at))
+            for into, kept, *held in zip(*(tf.unstack(part, unrolled) for part in now), strict=True):
+                state = out[-1] * held[0] if held else out[-1]
+                out.append(tf.where(kept > 0, cell(into, state), state))
             return tf.stack(out[1:])
 
-        parts = [_in_blocks(part, unrolled) for part in (inputs, keep, tf.ones_like(keep) if hold is None else hold)]
-        states = tf.scan(steps, parts, initializer=tf.zeros([unrolled, batch, dim]))
+        blocks, first = [_in_blocks(part, unrolled) for part in parts], tf.zeros([unrolled, batch, dim])
+        if unrolled == x.shape[1]:
+            return tf.transpose(steps(first, [block[0] for block in blocks]), [1, 0, 2])
+        states = tf.scan(steps, blocks, initializer=first)
         return tf.transpose(tf.reshape(states, [-1, batch, dim])[:length], [1, 0, 2])
+
+    def _cell(self, layer: int, x: tf.Tensor) -> tuple[tf.Tensor, Callable]:
+        """What a layer makes of all inputs beforehand, float32 [B, T, 3 D], and of one of them and the state before."""
+        gates, candidate, dim = self.gates[layer], self.candidate[layer], self._dim
+        of_gates, of_candidate = tf.identity(gates.kernel), tf.identity(candidate.kernel)  # read once, not each step
+
+        def cell(into: tf.Tensor, state: tf.Tensor) -> tf.Tensor:
+            update, reset = tf.split(tf.sigmoid(into[:, : 2 * dim] + state @ of_gates), 2, 1)
+            new = tf.tanh(into[:, 2 * dim :] + (reset * state) @ of_candidate)
+            return state + update * (new - state)
+
+        return self.inputs[layer](x) + tf.concat([gates.bias, candidate.bias], 0), cell
+
+    def _fused(self, layer: int, x: tf.Tensor) -> tuple[tf.Tensor, Callable]:
+        """As :meth:`_cell`. The operation knows the reset gate first, and the update gate as what is kept."""
+        gates, candidate, inputs = self.gates[layer], self.candidate[layer], self.inputs[layer]
+        update, reset, new = tf.split(inputs.kernel, 3, 1)
+        of_update, of_reset = tf.split(gates.kernel, 2, 1)
+        by_update, by_reset = tf.split(gates.bias + inputs.bias[: 2 * self._dim], 2)
+        weights = {
+            "w_ru": tf.concat([tf.concat([reset, -update], 1), tf.concat([of_reset, -of_update], 1)], 0),
+            "b_ru": tf.concat([by_reset, -by_update], 0),
+            "w_c": tf.concat([new, candidate.kernel], 0),
+            "b_c": candidate.bias + inputs.bias[2 * self._dim :],
+        }
+        return x, lambda into, state: tf.raw_ops.GRUBlockCell(x=into, h_prev=state, **weights).h
 
 
 def _in_blocks(x: tf.Tensor, n: int) -> tf.Tensor:

@@ -9,7 +9,7 @@ from models.recommend.memory import scattered
 from models.recommend.sequence.copying import Grid
 from models.recommend.sequence.followers import FollowerTables
 from models.recommend.sequence.network import TINY, Network
-from models.recommend.sequence.ties import TIES, Ties
+from models.recommend.sequence.ties import Ties
 from models.recommend.sequence.windows import Plays
 
 
@@ -30,6 +30,10 @@ class SequenceScorer(tf.Module):
         """float32 [B, I] of histories int32 [B, L], newest first, -1 where there is no play (at the end of a row)."""
         return self.log_probabilities(self._plays(history))
 
+    def chances(self, history: tf.Tensor) -> tf.Tensor:
+        """As when called, the probabilities themselves."""
+        return self.probabilities(self._plays(history))
+
     def vector(self, history: tf.Tensor) -> tf.Tensor:
         """float32 [B, D + 1] of histories as when called: inner products with :meth:`item_vectors` are the logits of
         the softmax over all tracks, before what ties of artist and album add."""
@@ -49,7 +53,8 @@ class SequenceScorer(tf.Module):
     def _plays(self, history: tf.Tensor) -> Plays:
         config = self.network.config
         tracks = tf.reverse(history[:, : config.history], [1])
-        tracks = tf.cond(tf.shape(tracks)[1] > 0, lambda: tracks, lambda: tf.fill([tf.shape(tracks)[0], 1], -1))
+        if not tracks.shape[1]:
+            tracks = tf.cond(tf.shape(tracks)[1] > 0, lambda: tracks, lambda: tf.fill([tf.shape(tracks)[0], 1], -1))
         known = tf.cast(tracks >= 0, tf.int32)
         place = tf.cumsum(known, 1)
         sessions = tf.where(tracks >= 0, (place - 1) // config.session_plays, -1)
@@ -58,18 +63,19 @@ class SequenceScorer(tf.Module):
 
     def log_probabilities(self, plays: Plays, before=None) -> tf.Tensor:
         """float32 [B, I] of plays whose last column is the latest; ``before`` as in :meth:`Network.states`."""
+        return tf.math.log(self.probabilities(plays, before))
+
+    def probabilities(self, plays: Plays, before=None) -> tf.Tensor:
+        """float32 [B, I], none of them 0; arguments as of :meth:`log_probabilities`."""
         items = self._items(plays)
         states = self.network.states(items, plays, False, before)
         logits = tf.matmul(self.network.query(states[:, -1]), self.rows, transpose_b=True) + self.bias
         ties = None
         if self.network.worth is not None:
             ties = Ties(plays.tracks, self.artists, self.albums, last=True)
-            rows = tf.range(tf.shape(logits, tf.int64)[0])
-            flags = ties.of_all(tf.range(tf.shape(self.bias)[0]), tf.stack([rows, tf.zeros_like(rows)], 1))
-            worth = tf.split(self.network.worth(states[:, -1]), len(TIES), axis=1)
-            logits += tf.add_n([flag * w for flag, w in zip(flags, worth, strict=True)])
+            logits += ties.worth_of_catalogue(self.network.worth(states[:, -1]))
         if self.network.copy is None and self.network.follow is None:
-            return tf.nn.log_softmax(logits)
+            return tf.nn.softmax(logits) + TINY
         grid = Grid(plays.tracks, self._codes(self.artists, plays), self._codes(self.albums, plays), last=True)
         recent, followers = plays.tracks, None
         if self.network.follow is not None:
@@ -77,7 +83,7 @@ class SequenceScorer(tf.Module):
             followers = self.tables.of(recent, tf.zeros_like(recent[:, 0]))
         gates, copies, counted = self.network.mixture(states, items, grid, followers, ties, last=True)
         gates = tf.exp(gates[:, 0])
-        return tf.math.log(gates[:, :1] * tf.nn.softmax(logits) + self._listed(plays, gates, copies, counted) + TINY)
+        return gates[:, :1] * tf.nn.softmax(logits) + (self._listed(plays, gates, copies, counted) + TINY)
 
     def _listed(self, plays: Plays, gates: tf.Tensor, copies, counted) -> tf.Tensor:
         """What the heads over a few tracks add to the probability of every track, float32 [B, I]."""

@@ -36,6 +36,21 @@ class Ties:
         track_since = tf.gather(tf.gather(self._track_since, candidates + 1, axis=1), rows)
         return _flags(artists[None], albums[None], artist, album, artist_since, track_since, place)
 
+    def worth_of_catalogue(self, worth: tf.Tensor) -> tf.Tensor:
+        """float32 [B, I]: the flags of all tracks at the last position, each times its worth, float32 [B, 4], added up.
+
+        Made by artist and by album and spread over their tracks: a catalogue is long.
+        """
+        same_artist, same_album, heard_artist, heard_track = tf.split(worth, len(TIES), axis=1)
+        artist, album = self.now[0][:, -1:], self.now[1][:, -1:]
+        place = self.place[:, -1:]
+        known = tf.where(artist >= 0, artist + 1, -1)[:, 0]
+        of_artist = tf.cast(self._artist_since <= place, tf.float32) * heard_artist
+        of_artist += tf.one_hot(known, tf.shape(of_artist)[1]) * same_artist
+        of_album = tf.cast(self._albums[None] == tf.where(album >= 0, album, -2), tf.float32) * same_album
+        of_track = tf.cast(self._track_since[:, 1:] <= place, tf.float32) * heard_track
+        return tf.gather(of_artist, self._artists + 1, axis=1) + of_album + of_track
+
     def of_each(self, candidates: tf.Tensor, where: tf.Tensor) -> list[tf.Tensor]:
         """float32 [P] of one candidate a position, int32 [P]."""
         artists, albums = tf.gather(self._artists, candidates), tf.gather(self._albums, candidates)

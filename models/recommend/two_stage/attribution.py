@@ -7,16 +7,40 @@ sequential model's opinion) stays together. The shares of a score sum to it.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from functools import cached_property
+from typing import NamedTuple
 
+import numpy as np
 import tensorflow as tf
 
-from models.recommend.two_stage.config import Source
 from models.recommend.two_stage.features import Features, group_of
-from models.recommend.two_stage.sources import Sources
+from models.recommend.two_stage.sources import OF_LATEST, Sources
 
-OF_LATEST = ("pair", "matched", "matched_soon")
-"""Sources that ask what followed plays like the latest one."""
+
+class Evidence(NamedTuple):
+    """Features that count the same plays in several ways.
+
+    found: float32 [B, C, L], how much of each candidate is in each play; weights: float32 [B, W, L], what the plays
+    count for in each of the W features; names: of the W features.
+    """
+
+    found: tf.Tensor
+    weights: tf.Tensor
+    names: Sequence[str]
+
+    def shared(self, values: tf.Tensor) -> tf.Tensor:
+        """float32 [B, C, L] of values float32 [B, C, W]: each play's part of them all."""
+        counts = tf.matmul(self.found, self.weights, transpose_b=True)
+        return self.found * tf.matmul(tf.math.divide_no_nan(values, counts), self.weights)
+
+
+class ByGroup(NamedTuple):
+    """plays: float32 [B, C, L, P], each play's part by the groups of ``Attribution.of_plays``; rest: float32 [B, C, G],
+    what is left of each of ``Attribution.groups``, the first P of which are those."""
+
+    plays: tf.Tensor
+    rest: tf.Tensor
 
 
 class Attribution(tf.Module):
@@ -26,105 +50,107 @@ class Attribution(tf.Module):
         super().__init__(name="attribution")
         self.sources, self.features = sources, features
 
-    def by_play(self, history: tf.Tensor, candidates: tf.Tensor, values: tf.Tensor) -> tf.Tensor:
-        """float32 [B, C, L + 1] of values float32 [B, C, F] by feature: each play's part; last, all else."""
-        parts = tf.add_n([part for _, part in self._of_plays(history, candidates, values)])
-        rest = tf.reduce_sum(values, -1) - tf.reduce_sum(parts, -1)
-        return tf.concat([parts, rest[:, :, None]], -1)
+    @cached_property
+    def of_plays(self) -> tuple[str, ...]:
+        """Groups whose parts plays can be named for."""
+        names = (*(source.name for source in self.sources.config.sources), *OF_LATEST)
+        return tuple(dict.fromkeys(("own_history", "artist", "album", *map(group_of, names))))
 
+    @property
     def groups(self) -> tuple[str, ...]:
         """What the features speak of, see ``features.GROUPS``. Known once the features were called."""
-        return tuple(dict.fromkeys(group_of(name) for name in self.features.names))
+        return tuple(dict.fromkeys((*self.of_plays, *map(group_of, self.features.names))))
 
-    def by_play_and_group(
-        self, history: tf.Tensor, candidates: tf.Tensor, values: tf.Tensor
-    ) -> dict[str, tuple[tf.Tensor | None, tf.Tensor]]:
-        """group -> each play's part of what the group gives, float32 [B, C, L] (None: no play has any), and what is
-        left of it, float32 [B, C]. All parts sum to the sum of values, float32 [B, C, F]."""
-        left = {group: tf.zeros(tf.shape(candidates)) for group in self.groups()}
-        for name, value in self._values(values).items():
-            left[group_of(name)] += value
-        plays: dict[str, tf.Tensor] = {}
-        for group, part in self._of_plays(history, candidates, values):
-            plays[group] = plays[group] + part if group in plays else part
-            left[group] -= tf.reduce_sum(part, -1)
-        return {group: (plays.get(group), rest) for group, rest in left.items()}
+    def __call__(self, history: tf.Tensor, candidates: tf.Tensor, values: tf.Tensor) -> ByGroup:
+        """Of values float32 [B, C, F] by feature; all parts sum to the values' sum."""
+        parts: dict[str, tf.Tensor] = {}
+        for group, part in self._parts(history, candidates, values):
+            parts[group] = parts[group] + part if group in parts else part
+        plays = tf.stack([parts[group] for group in self.of_plays], -1)
+        groups, of_feature = self.groups, [group_of(name) for name in self.features.names]
+        belongs = np.array([[group == mine for group in groups] for mine in of_feature], np.float32)
+        taken = tf.pad(tf.reduce_sum(plays, 2), [[0, 0], [0, 0], [0, len(groups) - len(self.of_plays)]])
+        return ByGroup(plays, tf.tensordot(values, belongs, 1) - taken)
 
-    def _values(self, values: tf.Tensor) -> dict[str, tf.Tensor]:
-        return {name: values[:, :, at] for at, name in enumerate(self.features.names)}
+    def by_play(self, history: tf.Tensor, candidates: tf.Tensor, values: tf.Tensor) -> tf.Tensor:
+        """float32 [B, C, L + 1]: each play's part; last, all else."""
+        parts = self(history, candidates, values)
+        return tf.concat([tf.reduce_sum(parts.plays, -1), tf.reduce_sum(parts.rest, -1, keepdims=True)], -1)
 
-    def _of_plays(
-        self, history: tf.Tensor, candidates: tf.Tensor, values: tf.Tensor
-    ) -> Iterator[tuple[str, tf.Tensor]]:
+    def _parts(self, history: tf.Tensor, candidates: tf.Tensor, values: tf.Tensor) -> Iterator[tuple[str, tf.Tensor]]:
         """(group, float32 [B, C, L]) of all features that plays can be named for."""
-        value = self._values(values)
-        yield from self._of_counts(history, candidates, value)
-        yield from self._of_sources(history, candidates, value)
-
-    def _of_counts(
-        self, history: tf.Tensor, candidates: tf.Tensor, value: dict[str, tf.Tensor]
-    ) -> Iterator[tuple[str, tf.Tensor]]:
+        played = tf.cast(history >= 0, tf.float32)
+        equal = {
+            what: tf.cast(wanted[:, :, None] == plays[:, None, :], tf.float32)
+            for what, (plays, wanted) in self.features.matched(history, candidates).items()
+        }
         ways = self.features.ways(history)
-        for what, (plays, wanted) in self.features.matched(history, candidates).items():
-            equal = tf.cast(wanted[:, :, None] == plays[:, None, :], tf.float32)
-            weights = tf.stack(list(ways[what].values()), -1)
-            counts = tf.matmul(equal, weights)
-            each = tf.math.divide_no_nan(tf.stack([value[f"{what}_{way}"] for way in ways[what]], -1), counts)
-            total = equal * tf.matmul(each, weights, transpose_b=True)
-            total += _latest(equal) * value[f"{what}_age"][:, :, None]
-            if what == "track":
-                total += _latest(equal * ways[what]["after"][:, None]) * value["track_after_age"][:, :, None]
-            yield group_of(f"{what}_age"), total
+        for what, found in equal.items():
+            names = [f"{what}_{way}" for way in ways[what]]
+            counted = Evidence(found, tf.stack(list(ways[what].values()), 1), names)
+            yield group_of(names[0]), counted.shared(self._columns(values, names))
+        yield from self._ages(equal, ways["track"]["after"], values)
+        for evidence in (*self._own(history, played, equal), *self._neighbours(history, played, candidates)):
+            both = self._columns(values, evidence.names) + self._columns(values, of_best(evidence.names))
+            yield group_of(evidence.names[0]), evidence.shared(both)
+        latest = tf.reduce_sum(self._columns(values, [*OF_LATEST, *of_best(OF_LATEST)]), -1, keepdims=True)
+        alone = tf.pad(latest * played[:, None, :1], [[0, 0], [0, 0], [0, history.shape[1] - 1]])
+        yield group_of(OF_LATEST[0]), alone
 
-    def _of_sources(
-        self, history: tf.Tensor, candidates: tf.Tensor, value: dict[str, tf.Tensor]
-    ) -> Iterator[tuple[str, tf.Tensor]]:
-        length = history.shape[1]
-        for source in self.sources.config.sources:
-            added = self._added(source, history, candidates)
-            share = tf.math.divide_no_nan(added, tf.reduce_sum(added, -1, keepdims=True))
-            both = value[source.name] + value[f"{source.name}_of_best"]
-            start, stop = source.first, min(source.last, length)
-            yield group_of(source.name), tf.pad(share * both[:, :, None], [[0, 0], [0, 0], [start, length - stop]])
-        known = tf.cast(history[:, None, :1] >= 0, tf.float32)
-        for name in OF_LATEST:
-            latest = (value[name] + value[f"{name}_of_best"])[:, :, None] * known
-            yield group_of(name), tf.pad(latest, [[0, 0], [0, 0], [0, length - 1]])
-        for name, added in self._own(history, candidates):
-            share = tf.math.divide_no_nan(added, tf.reduce_sum(added, -1, keepdims=True))
-            yield group_of(name), share * (value[name] + value[f"{name}_of_best"])[:, :, None]
+    def _columns(self, values: tf.Tensor, names: Sequence[str]) -> tf.Tensor:
+        """float32 [B, C, len(names)] of values by feature."""
+        return tf.gather(values, [self.features.names.index(name) for name in names], axis=-1)
 
-    def _own(self, history: tf.Tensor, candidates: tf.Tensor) -> Iterator[tuple[str, tf.Tensor]]:
-        """(source, float32 [B, C, L]): what each play adds to the scores that are made of the listener's own plays."""
-        decay, played = self.sources.decay, tf.cast(history >= 0, tf.float32)
-        matched = self.features.matched(history, candidates)
-        equal = {what: tf.cast(wanted[:, :, None] == plays[:, None], tf.float32)
-                 for what, (plays, wanted) in matched.items()}  # fmt: skip
+    def _ages(self, equal: dict[str, tf.Tensor], after: tf.Tensor, values: tf.Tensor):
+        """An age is that of the latest play it counts."""
+        for what, found in equal.items():
+            yield group_of(f"{what}_age"), _latest(found) * self._columns(values, [f"{what}_age"])
+        yield group_of("track_after_age"), (
+            _latest(equal["track"] * after[:, None]) * self._columns(values, ["track_after_age"])
+        )
+
+    def _own(self, history: tf.Tensor, played: tf.Tensor, equal: dict[str, tf.Tensor]) -> Iterator[Evidence]:
+        """Sources that are made of the listener's own plays."""
+        decay = self.sources.decay
         again = tf.cast((history[:, 1:] == history[:, :1]) & (history[:, 1:] >= 0), tf.float32)
         before = tf.pad(again * decay(50.0)[:-1], [[0, 0], [0, 1]])
-        yield "own", equal["track"] * (decay(20.0) * played)[:, None]
-        yield "own_successor", equal["track"] * before[:, None]
-        artist, of_candidate = matched["artist"]
-        yield "artist_own", equal["artist"] * (decay(3.0) * played)[:, None]
-        table, n = self.sources.artists, min(30, history.shape[1])
-        rows = tf.maximum(artist[:, :n], 0)
-        same = tf.gather(table.ids, rows)[:, None] == of_candidate[:, :, None, None]
-        near = tf.reduce_sum(tf.where(same, tf.gather(table.weights, rows)[:, None], 0.0), -1)
-        near *= (decay(3.0)[:n] * tf.cast(artist[:, :n] >= 0, tf.float32))[:, None]
-        yield "artist_near", tf.pad(near, [[0, 0], [0, 0], [0, history.shape[1] - n]])
+        yield Evidence(equal["track"], tf.stack([decay(20.0) * played, before], 1), ("own", "own_successor"))
+        yield Evidence(equal["artist"], (decay(3.0) * played)[:, None], ("artist_own",))
 
-    def _added(self, source: Source, history: tf.Tensor, candidates: tf.Tensor) -> tf.Tensor:
-        """float32 [B, C, plays of the source]: what each play adds to the source's score of each candidate."""
-        plays = history[:, source.first : source.last]
-        table = self.sources.tables[source.table]
-        rows = tf.maximum(plays, 0)
-        same = tf.gather(table.ids, rows)[:, None] == candidates[:, :, None, None]
-        found = tf.reduce_sum(tf.where(same, tf.gather(table.weights, rows)[:, None], 0.0), -1)
-        factors = self.sources.decay(source.half_life)[: plays.shape[1]] * tf.cast(plays >= 0, tf.float32)
-        return found * factors[:, None]
+    def _neighbours(self, history: tf.Tensor, played: tf.Tensor, candidates: tf.Tensor) -> Iterator[Evidence]:
+        """Sources that sum neighbours of plays."""
+        length = history.shape[1]
+        by_table: dict[str, list] = {}
+        for source in self.sources.config.sources:
+            by_table.setdefault(source.table, []).append(source)
+        for table, sources in by_table.items():
+            stop = min(max(source.last for source in sources), length)
+            found = _found(self.sources.tables[table], history[:, :stop], candidates, length)
+            ages = np.arange(length)
+            looked = [((ages >= s.first) & (ages < s.last)).astype(np.float32) for s in sources]
+            weights = [self.sources.decay(s.half_life) * where for s, where in zip(sources, looked, strict=True)]
+            yield Evidence(found, tf.stack(weights)[None] * played[:, None], [source.name for source in sources])
+        artist, wanted = self.features.matched(history, candidates)["artist"]
+        found = _found(self.sources.artists, artist[:, :30], wanted, length)
+        known = self.sources.decay(3.0) * tf.cast(artist >= 0, tf.float32)
+        yield Evidence(found, known[:, None], ("artist_near",))
 
 
-def _latest(equal: tf.Tensor) -> tf.Tensor:
-    """The first 1 of each row of 0s and others, newest first."""
-    some = tf.cast(equal > 0, tf.float32)
+def of_best(names: Sequence[str]) -> list[str]:
+    """The features that give the sources' scores as shares of their best."""
+    return [f"{name}_of_best" for name in names]
+
+
+def _found(table, rows: tf.Tensor, wanted: tf.Tensor, length: int) -> tf.Tensor:
+    """float32 [B, C, length]: the weight of ``wanted`` int32 [B, C] among the neighbours of each of the rows int32 [B,
+    N], 0 for the others up to ``length``."""
+    ids, weights = table(tf.maximum(rows, 0))
+    same = tf.cast(ids[:, None] == wanted[:, :, None, None], tf.float32)
+    found = tf.reduce_sum(same * weights[:, None], -1)
+    return tf.pad(found, [[0, 0], [0, 0], [0, length - rows.shape[1]]])
+
+
+def _latest(found: tf.Tensor) -> tf.Tensor:
+    """1 at the first of each row, newest first, that is not 0."""
+    some = tf.cast(found > 0, tf.float32)
     return some * tf.cast(tf.cumsum(some, -1) == 1, tf.float32)

@@ -72,23 +72,26 @@ class Features(tf.Module):
                        for n, h in DECAYS.items()}  # fmt: skip
         self.names: tuple[str, ...] = ()
 
-    def __call__(self, history: tf.Tensor, candidates: tf.Tensor, joined: tf.Tensor, scores: dict[str, tf.Tensor]):
-        """history: int32 [B, L] newest first; candidates: int32 [B, C]; joined, scores: float32 [B, I], by source."""
-        shape = tf.shape(candidates)
+    def __call__(self, history: tf.Tensor, candidates: tf.Tensor, place: tf.Tensor, joined: tf.Tensor, scores: tf.Tensor):
+        """history: int32 [B, L] newest first; candidates: int32 [B, C], the tracks, and place: int32 [B, C], where in
+        the pool; joined: float32 [B, W] and scores: float32 [B, S, W], of the pool's tracks."""
         rows = tf.maximum(candidates, 0)
-        out = {}
-        for name, score in ({"joined": joined} | scores).items():
-            own = tf.gather(score, rows, batch_dims=1)
-            out[name] = own
-            out[f"{name}_of_best"] = own / (tf.reduce_max(score, 1, keepdims=True) + 1e-9)
-        out |= self._of_plays(history, candidates)
-        known = tf.gather(self.columns, rows)
-        out |= {name: known[:, :, at] for at, name in enumerate(ITEM_COLUMNS)}
+        lists = self._of_lists(place, tf.concat([joined[:, None], scores], 1))
+        listener = self._of_listener(history)
         current = tf.gather(self.columns, tf.maximum(history[:, 0], 0))
-        listener = self._of_listener(history) | {f"current_{n}": current[:, i] for i, n in enumerate(ITEM_COLUMNS)}
-        out |= {name: tf.broadcast_to(value[:, None], shape) for name, value in listener.items()}
-        self.names = tuple(out)
-        return tf.stack(list(out.values()), -1)
+        told = tf.concat([tf.stack(list(listener.values()), -1), current], -1)
+        told = tf.repeat(told[:, None], tf.shape(candidates)[1], 1)
+        listed = [name for source in ("joined", *self.sources.names()) for name in (source, f"{source}_of_best")]
+        plays, of_plays = self._of_plays(history, candidates)
+        self.names = (*listed, *of_plays, *ITEM_COLUMNS, *listener, *(f"current_{name}" for name in ITEM_COLUMNS))
+        return tf.concat([lists, *plays, tf.gather(self.columns, rows), told], -1)
+
+    @staticmethod
+    def _of_lists(place: tf.Tensor, scores: tf.Tensor) -> tf.Tensor:
+        """float32 [B, C, 2 S]: each score of the pool's tracks [B, S, W], and its share of the best."""
+        own = tf.gather(scores, tf.maximum(place, 0), axis=2, batch_dims=1)
+        both = tf.stack([own, own / (tf.reduce_max(scores, 2, keepdims=True) + 1e-9)], 2)  # [B, S, 2, C]
+        return tf.transpose(tf.reshape(both, [-1, 2 * scores.shape[1], tf.shape(place)[1]]), [0, 2, 1])
 
     def attribute(self, codes: tf.Variable, tracks: tf.Tensor, missing: int) -> tf.Tensor:
         """The artist or album of tracks; ``missing`` where the track or its attribute is unknown."""
@@ -148,20 +151,22 @@ class Features(tf.Module):
             "album": common | {"after_album": weight(_follows(album, 1)), "after": after},
         }
 
-    def _of_plays(self, history: tf.Tensor, candidates: tf.Tensor) -> dict[str, tf.Tensor]:
+    def _of_plays(self, history: tf.Tensor, candidates: tf.Tensor) -> tuple[list[tf.Tensor], list[str]]:
+        """Blocks of columns, float32 [B, C, ...], and the names of all columns."""
         ways = self.ways(history)
-        ages = tf.range(self.length, dtype=tf.float32)[None, None]
-        out = {}
+        ages = tf.range(self.length, dtype=tf.float32)
+        blocks, names = [], []
         for what, (plays, wanted) in self.matched(history, candidates).items():
-            equal = tf.cast(wanted[:, :, None] == plays[:, None, :], tf.float32)
-            counts = tf.matmul(equal, tf.stack(list(ways[what].values()), -1))
-            out |= {f"{what}_{way}": counts[:, :, at] for at, way in enumerate(ways[what])}
-            out[f"{what}_age"] = tf.reduce_min(tf.where(equal > 0, ages, NEVER), -1)
+            there = tf.cast(wanted[:, :, None] == plays[:, None, :], tf.float32)
+            blocks.append(tf.matmul(there, tf.stack(list(ways[what].values()), -1)))
+            latest = there * (NEVER - ages)  # by a product: a choice between two is several times slower
+            when = {"age": NEVER - tf.reduce_max(latest, -1)}
             if what == "track":
-                after = ways[what]["after"][:, None] * equal
-                out["track_after_age"] = tf.reduce_min(tf.where(after > 0, ages, NEVER), -1)
-                out["track_first_age"] = tf.reduce_max(tf.where(equal > 0, ages, -1.0), -1)
-        return out
+                when["after_age"] = NEVER - tf.reduce_max(latest * ways[what]["after"][:, None], -1)
+                when["first_age"] = tf.reduce_max(there * (1 + ages), -1) - 1
+            blocks.append(tf.stack(list(when.values()), -1))
+            names += [f"{what}_{name}" for name in (*ways[what], *when)]
+        return blocks, names
 
     def _of_listener(self, history: tf.Tensor) -> dict[str, tf.Tensor]:
         """float32 [B] each: how much they repeat tracks and stay with artists and albums, now and at all."""

@@ -7,8 +7,10 @@ contextual network does. The groups are those of :data:`models.recommend.two_sta
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
+import numpy as np
 import tensorflow as tf
 
 from models.context import FIELDS
@@ -24,8 +26,9 @@ OF_ATTRIBUTE = {"track": POPULARITY} | {name: name for name in ATTRIBUTES[1:]}
 
 
 class ByPlayAndGroup(NamedTuple):
-    """groups: names of the G groups; plays: float32 [B, C, L, G], each play's part by what it speaks of; rest: float32
-    [B, C, G], what no play can be named for. plays and rest sum to the score; both are 0 for a candidate of -1."""
+    """groups: names of the G groups; plays: float32 [B, C, L, P], each play's part by the first P of them, which are all
+    that a play can be named for; rest: float32 [B, C, G], what no play can be named for. plays and rest sum to the
+    score; both are 0 for a candidate of -1."""
 
     groups: tuple[str, ...]
     plays: tf.Tensor
@@ -42,8 +45,9 @@ class Reasons(tf.Module):
     @property
     def groups(self) -> tuple[str, ...]:
         """Of the last axis; known once the scorer's features were called."""
-        own = (*OF_ATTRIBUTE.values(), TASTE, SEQUENCE, *OF_FIELD, BASE)
-        return tuple(dict.fromkeys((*self.scorer.attribution.groups(), *own)))
+        of_features = self.scorer.attribution.groups
+        own = (*OF_ATTRIBUTE.values(), SEQUENCE, *OF_FIELD, BASE)
+        return tuple(dict.fromkeys((*self.scorer.attribution.of_plays, TASTE, *of_features, *own)))
 
     def __call__(self, history: tf.Tensor, moment: tf.Tensor, exclude: tf.Tensor, candidates: tf.Tensor):
         """-> :class:`ByPlayAndGroup`, plays in the places of the history."""
@@ -57,23 +61,18 @@ class Reasons(tf.Module):
         scorer = self.scorer
         plays = newest_first(history, scorer.config.history)
         made = scorer.parts(plays, moment, exclude, candidates, features)
-        by_group = scorer.attribution.by_play_and_group(plays, candidates, made.features)
-        of_plays = {group: part for group, (part, _) in by_group.items() if part is not None} | {TASTE: made.plays}
-        rest = {group: tf.zeros(tf.shape(candidates)) for group in self.groups}
-        rest |= {group: left for group, (_, left) in by_group.items()}
-        for group, value in zip(OF_FIELD, tf.unstack(made.moment, axis=-1), strict=True):
-            rest[group] += value
-        for group, value in zip(OF_ATTRIBUTE.values(), tf.unstack(made.attributes, axis=-1), strict=True):
-            rest[group] += value
+        by_group = scorer.attribution(plays, candidates, made.features)
         popularity, opinion, blind = self._beside(plays, exclude, candidates, chances)
-        rest[POPULARITY] += popularity
-        rest[SEQUENCE] += opinion - blind
-        rest[BASE] += made.rest + blind
-        nothing = tf.zeros(tf.concat([tf.shape(candidates), tf.shape(plays)[1:]], 0))
+        told = {
+            scorer.attribution.groups: by_group.rest,
+            OF_FIELD: made.moment,
+            tuple(OF_ATTRIBUTE.values()): made.attributes,
+            (POPULARITY, SEQUENCE, BASE): tf.stack([popularity, opinion - blind, made.rest + blind], -1),
+        }
         known = tf.cast(candidates >= 0, tf.float32)[:, :, None]
-        stacked = tf.stack([of_plays.get(group, nothing) for group in self.groups], -1) * known[..., None]
-        left = tf.stack([rest[group] for group in self.groups], -1) * known
-        return ByPlayAndGroup(self.groups, oldest_first(stacked, history), left)
+        parts = tf.concat([by_group.plays, made.plays[..., None]], -1) * known[..., None]
+        rest = _into(self.groups, told) * known
+        return ByPlayAndGroup(self.groups, oldest_first(parts, history), rest)
 
     def _beside(self, plays: tf.Tensor, exclude: tf.Tensor, candidates: tf.Tensor, chances) -> tuple[tf.Tensor, ...]:
         """float32 [B, C] each: what popularity costs, the sequential model's opinion, and its opinion of a track picked
@@ -84,6 +83,13 @@ class Reasons(tf.Module):
             return popularity, opinion, opinion
         alike = tf.ones(tf.shape(candidates)) / tf.cast(tf.shape(chances)[1], tf.float32)
         return popularity, opinion, scorer.opinion(alike, discover)
+
+
+def _into(groups: Sequence[str], told: Mapping[Sequence[str], tf.Tensor]) -> tf.Tensor:
+    """float32 [B, C, G]: values float32 [B, C, N] by the group that each of their N columns speaks of, added up."""
+    columns = [name for names in told for name in names]
+    belongs = np.array([[group == name for group in groups] for name in columns], np.float32)
+    return tf.tensordot(tf.concat(list(told.values()), -1), belongs, 1)
 
 
 def oldest_first(parts: tf.Tensor, history: tf.Tensor) -> tf.Tensor:

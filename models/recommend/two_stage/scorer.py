@@ -34,22 +34,31 @@ class FirstStage(tf.Module):
         further: float32 [B, I], scores of a further source of candidates, which no feature knows of; more: int32
         [B, M], candidates that were found elsewhere, -1 for none.
         """
-        scores = self.sources.scores(history)
-        counted = joined = self.sources.joined(scores, exclude)
-        allowed, wider = self.sources.allowed(exclude), 0
+        found, lists = [] if more is None else [more], self.sources.lists(history)
         if further is not None:
-            joined += self.sources.reciprocal_rank(further * allowed)
+            best, worth = self.sources.best_of_catalogue(further, exclude)
+            found.append(best)
+        pool = self.sources.pool(lists, *found)
+        scores, allowed = self.sources.scores(lists, pool), pool.allowed(exclude)
+        width, wider = tf.size(pool.tracks), 0
+        counted = joined = self.sources.joined(scores, allowed)
+        if further is not None:
+            joined += scattered(pool.of_tracks(best), tf.broadcast_to(worth, tf.shape(best)), width)
         if more is not None:
-            asked = scattered(more, tf.ones_like(more, tf.float32), self.sources.n_tracks)
+            asked = scattered(pool.of_tracks(more), tf.ones_like(more, tf.float32), width)
             joined += asked * allowed  # above every other, in places of their own
-            wider = tf.reduce_max(tf.math.count_nonzero(more >= 0, 1, tf.int32))
-        candidates = self.sources.candidates(joined, wider)
-        return candidates, self.features(history, candidates, counted, scores)
+            wider = tf.reduce_max(tf.math.count_nonzero(more >= 0, 1, dtype=tf.int32))
+        places = self.sources.candidates(joined, pool, wider)
+        candidates = pool.tracks_at(places)
+        return candidates, self.features(history, candidates, places, counted, scores)
 
     def of(self, history: tf.Tensor, exclude: tf.Tensor, candidates: tf.Tensor) -> tf.Tensor:
         """float32 [B, C, F] of given candidates."""
-        scores = self.sources.scores(history)
-        return self.features(history, candidates, self.sources.joined(scores, exclude), scores)
+        lists = self.sources.lists(history)
+        pool = self.sources.pool(lists, candidates)
+        scores = self.sources.scores(lists, pool)
+        joined = self.sources.joined(scores, pool.allowed(exclude))
+        return self.features(history, candidates, pool.of_tracks(candidates), joined, scores)
 
 
 class Shortlist(NamedTuple):

@@ -25,6 +25,7 @@ class SequenceSource(tf.Module):
     def __init__(self, model: GRU4Rec):
         super().__init__(name="gru4rec")
         self.model, self.scorer, self.length = model, model.scorer, model.config.history
+        self.scorer.network.encoder.fused = True
 
     @classmethod
     def fit(cls, data: ListeningData, config: GRU4RecConfig, progress: Progress | None = None) -> SequenceSource:
@@ -38,7 +39,7 @@ class SequenceSource(tf.Module):
 
     def __call__(self, history: tf.Tensor) -> tf.Tensor:
         """float32 [B, I] for history int32 [B, L], newest first, -1 after the last play."""
-        return tf.exp(self.scorer(history[:, : self.length]))
+        return self.scorer.chances(history[:, : self.length])
 
     def vector(self, history: tf.Tensor) -> tf.Tensor:
         """float32 [B, D]: what is sought, as a vector beside those of :meth:`item_vectors`; history as when called."""

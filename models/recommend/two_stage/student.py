@@ -59,9 +59,15 @@ class Ramps(tf.Module):
         return cls(low, width, np.median(rows, 0))
 
     def __call__(self, rows: tf.Tensor) -> tf.Tensor:
-        """float32 [..., F] -> float32 [..., F * bins]."""
-        through = tf.clip_by_value((rows[..., None] - self.low) * self.slope, 0.0, 1.0)
-        return tf.reshape(through, tf.concat([tf.shape(rows)[:-1], [self.n_features * self.bins]], 0))
+        """float32 [..., F] -> float32 [..., bins * F], the first pieces of all features first: rows beside each other
+        are copied and not spread."""
+        low, slope = (tf.reshape(tf.transpose(part), [-1]) for part in (self.low, self.slope))
+        return tf.clip_by_value((tf.concat([rows] * self.bins, -1) - low) * slope, 0.0, 1.0)
+
+    def by_feature(self, pieces: tf.Tensor) -> tf.Tensor:
+        """float32 [..., F]: the sums of values by piece, float32 [..., bins * F]."""
+        shape = tf.concat([tf.shape(pieces)[:-1], [self.bins, self.n_features]], 0)
+        return tf.reduce_sum(tf.reshape(pieces, shape), -2)
 
 
 class RowNetwork(tf.Module):
@@ -92,12 +98,12 @@ class RowNetwork(tf.Module):
         return self.of_ramps(self.ramps(rows))
 
     def of_ramps(self, encoded: tf.Tensor) -> tf.Tensor:
-        """float32 [...] of encoded rows, float32 [..., F * bins]."""
+        """float32 [...] of encoded rows, float32 [..., bins * F]."""
         weights, bias = self.layers[0]
         return self._above(tf.tensordot(encoded, weights, 1) + bias)
 
     def slopes(self, start: tf.Tensor, end: tf.Tensor) -> tf.Tensor:
-        """float32 [..., F * bins]: the gradient of :meth:`of_ramps`, integrated along the straight way between encoded
+        """float32 [..., bins * F]: the gradient of :meth:`of_ramps`, integrated along the straight way between encoded
         rows (Sundararajan et al. 2017) in ``STEPS`` steps.
 
         The first layer's sums change evenly along the way, so only the layers above it are asked at every step.
@@ -171,8 +177,7 @@ class StudentRanker(tf.Module):
         ramps, n = self.network.ramps, features.shape[-1]
         encoded, centre = ramps(self.rows(moment, candidates, features)), ramps(ramps.centre)
         pieces = (encoded - centre) * self.network.slopes(centre, encoded)
-        by_piece = tf.reshape(pieces, tf.concat([tf.shape(candidates), [ramps.n_features, ramps.bins]], 0))
-        values = tf.reduce_sum(by_piece, -1)
+        values = ramps.by_feature(pieces)
         by_field = tf.matmul(values[..., n:], tf.one_hot(self.of_field, MOMENT + 1))
         rest = self.network.of_ramps(encoded) - tf.reduce_sum(values, -1)
         return Parts.none(features, plays.shape[1])._replace(features=values[..., :n], moment=by_field, rest=rest)

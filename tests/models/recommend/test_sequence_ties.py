@@ -42,3 +42,13 @@ def test_flags_say_what_is_known_at_each_position_and_nothing_later(grid):
     lists = tf.broadcast_to(tf.range(TRACKS), [2, *grid.shape, 1, TRACKS])
     listed = np.stack(ties.of_lists(lists), -1)[1, :, :, 0].reshape(-1, TRACKS, len(TIES))
     np.testing.assert_array_equal(listed, right)
+
+
+@settings(max_examples=40, deadline=None)
+@given(grid=grids)
+def test_the_worth_of_a_catalogue_is_that_of_its_flags(grid):
+    grid = np.asarray(grid, np.int32)
+    worth = np.arange(1.0, 1 + len(TIES), dtype=np.float32) + np.arange(len(grid), dtype=np.float32)[:, None] / 8
+    ties = Ties(tf.constant(grid), tf.constant(ARTISTS), tf.constant(ALBUMS), last=True)
+    right = [[worth[b] @ expected(grid[b], grid.shape[1] - 1, c) for c in range(TRACKS)] for b in range(len(grid))]
+    np.testing.assert_allclose(ties.worth_of_catalogue(tf.constant(worth)), right, rtol=1e-6)
