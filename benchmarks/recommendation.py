@@ -1,10 +1,11 @@
 """Recommenders side by side on ordered listening sequences, by the common protocol (per-user split, full ranking).
 
     python -m benchmarks.recommendation --data FOLDER [--models ease_recent,gru4rec,two_stage] [--seed 0]
-        [--split validation] [--out FOLDER]
+        [--split validation] [--out FOLDER] [--rectools PYTHON [--minutes 20]]
 
 FOLDER holds sequences.lst.gz (a listener a line: id,track:track:…) and, optionally, track_artist_album.csv.gz. Rankings
-are written as <model>.<task>.parquet (user_id, rank, track_id), for a scorer of one's own.
+are written as <model>.<task>.parquet (user_id, rank, track_id), for a scorer of one's own. PYTHON: the interpreter of
+an environment with ``rectools[torch]``, whose SASRec is then trained and judged in the same run, so many minutes long.
 """
 
 from __future__ import annotations
@@ -51,6 +52,7 @@ def _tracks(folder: Path, lists: list[list[str]]) -> pa.RecordBatch:
 
 
 def side_by_side(args: argparse.Namespace) -> str:
+    from benchmarks.rectools import NAME, sasrec
     from models.evaluation import report
     from models.evaluation.metrics import evaluate
     from models.evaluation.protocol import protocol_split
@@ -61,6 +63,10 @@ def side_by_side(args: argparse.Namespace) -> str:
     train, hold_out = (split.train, split.test) if args.split == "test" else (split.fit, split.validation)
     config = LineupConfig().seeded(args.seed)
     evaluations, speeds, groundwork = [], [], Groundwork(config.two_stage)
+    if args.rectools:
+        peer = sasrec(args.rectools, train, hold_out, args.seed, args.minutes)
+        evaluations.append(peer.evaluation)
+        speeds.append((NAME, peer.seconds, peer.examples_per_second))
     for name in args.models.split(","):
         curve: list[dict] = []
         model, started = entry(name, config, groundwork=groundwork).make(), time.monotonic()
@@ -102,8 +108,12 @@ def main() -> None:
     parser.add_argument("--split", choices=("test", "validation"), default="test")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--out", type=Path)
+    parser.add_argument("--rectools", metavar="PYTHON")
+    parser.add_argument("--minutes", type=float, default=20.0)
     args = parser.parse_args()
     command = f"python -m benchmarks.recommendation --data {args.data} --models {args.models} --seed {args.seed}"
+    if args.rectools:
+        command += f" --rectools PYTHON --minutes {args.minutes:g}"
     write_part("Recommendation", side_by_side(args), command)
 
 
