@@ -78,9 +78,7 @@ class TransitionMemory(tf.Module):
 
 def scattered(columns: tf.Tensor, values: tf.Tensor, width: tf.Tensor) -> tf.Tensor:
     """float32 [B, width]: per row the sum of ``values`` [B, ...] by ``columns`` [B, ...], negative ones left out."""
-    batch = tf.shape(columns)[0]
-    columns, values = tf.reshape(columns, [batch, -1]), tf.reshape(values, [batch, -1])
-    row = tf.broadcast_to(tf.range(batch)[:, None], tf.shape(columns))
-    cell = tf.where(columns >= 0, row * (width + 1) + columns, row * (width + 1) + width)
+    batch, among = tf.shape(columns)[0], [-1] + [1] * (columns.shape.rank - 1)
+    cell = tf.where(columns >= 0, columns, width) + tf.reshape(tf.range(batch) * (width + 1), among)
     flat = tf.math.unsorted_segment_sum(tf.reshape(values, [-1]), tf.reshape(cell, [-1]), batch * (width + 1))
     return tf.reshape(flat, [batch, width + 1])[:, :width]

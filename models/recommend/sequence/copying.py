@@ -10,7 +10,7 @@ from __future__ import annotations
 import numpy as np
 import tensorflow as tf
 
-from models.recommend.sequence.layers import AGE_BUCKETS, Dense, age_buckets
+from models.recommend.sequence.layers import AGE_BUCKETS, Dense, age_buckets, steps
 
 RELATIONS = (
     "same track",  # s is the track of t
@@ -133,11 +133,11 @@ def _equal(at: tf.Tensor, of: tf.Tensor) -> tf.Tensor:
 
 def _back(codes: tf.Tensor, by: int) -> tf.Tensor:
     """The codes ``by`` positions earlier, -1 where there are none."""
-    by = tf.minimum(by, tf.shape(codes)[1])
-    return tf.pad(codes[:, : tf.shape(codes)[1] - by], [[0, 0], [by, 0]], constant_values=-1)
+    by, length = steps(by, codes)
+    return tf.pad(codes[:, : length - by], [[0, 0], [by, 0]], constant_values=-1)
 
 
 def _moving_mean(x: tf.Tensor, width: int) -> tf.Tensor:
     total = tf.cumsum(x, 1)
-    width = tf.minimum(width, tf.shape(x)[1])
-    return (total - tf.pad(total[:, : tf.shape(x)[1] - width], [[0, 0], [width, 0]])) / 8.0
+    width, length = steps(width, x)
+    return (total - tf.pad(total[:, : length - width], [[0, 0], [width, 0]])) / 8.0

@@ -11,7 +11,7 @@ import tensorflow as tf
 
 from models.data import ListeningData
 from models.recommend.sequence.config import SequenceConfig
-from models.recommend.sequence.layers import Dense
+from models.recommend.sequence.layers import Dense, steps
 from models.recommend.sequence.ties import TIES, Ties
 from models.recommend.transitions import TransitionConfig, normalised, strongest, transition_counts
 
@@ -85,10 +85,9 @@ class FollowerHeads(tf.Module):
 
     def lagged(self, table: tf.Tensor) -> tf.Tensor:
         """[K, B, T, A, M] of [K, B, T, M]: beside the rows of each play those of the plays before it, -1 at first."""
-        length = tf.shape(table)[2]
         out = []
         for lag in range(self.lags):
-            back = tf.minimum(lag, length)
+            back, length = steps(lag, table, 2)
             missing = tf.cast(-1, table.dtype)
             out.append(
                 tf.pad(table[:, :, : length - back], [[0, 0], [0, 0], [back, 0], [0, 0]], constant_values=missing)

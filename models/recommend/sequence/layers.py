@@ -39,6 +39,15 @@ def dropped(x: tf.Tensor, rate: float, training: bool) -> tf.Tensor:
     return tf.nn.dropout(x, rate) if training and rate else x
 
 
+def steps(n: int, of: tf.Tensor, axis: int = 1) -> tuple:
+    """(``n`` but at most the length of an axis, that length): numbers where the length is known beforehand."""
+    length = of.shape[axis]
+    if length is not None:
+        return min(n, length), length
+    length = tf.shape(of)[axis]
+    return tf.minimum(n, length), length
+
+
 def ages(length: tf.Tensor) -> tf.Tensor:
     """int32 [T, T]: how many plays before t the play s is, negative for a later one."""
     place = tf.range(length)
