@@ -92,7 +92,7 @@ class RecommenderModule(tf.Module):
         return {"contributions": self.scorer.contributions(*asked, self._tracks(candidates))}
 
     def _reasons(self, history, context, exclude, candidates):
-        """plays float32 [B, C, L, G], the part of each play by what it speaks of, rest float32 [B, C, G], that of all
+        """plays float32 [B, C, L, P], the part of each play by the first P groups, rest float32 [B, C, G], that of all
         else; they sum to the score. groups string [G]: see ``models.recommend.two_stage.features.GROUPS``.
         """
         found = self.parts(*self._asked(history, context, exclude), self._tracks(candidates))

@@ -78,7 +78,7 @@ class SavedRecommender:
         return answer["contributions"].numpy()[0]
 
     def reasons(self, request: Requests, candidates: Sequence[str]) -> tuple[np.ndarray, np.ndarray, list[str]]:
-        """For one request plays float32 [C, L, G], rest float32 [C, G] and the names of the G groups; they sum to the
+        """For one request plays float32 [C, L, P], rest float32 [C, G] and the names of the G groups; they sum to the
         scores. Raises ValueError for a model that has shares per play only (:meth:`explain`)."""
         if "reasons" not in self._loaded.signatures:
             raise ValueError(f"{self.path}: has no signature reasons; ask explain, which every model has")

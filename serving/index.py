@@ -160,7 +160,7 @@ def _graph(dimensions: int):
 
 
 def _nearest(graph, query: np.ndarray, n: int) -> np.ndarray:
-    return np.asarray(graph.search(np.append(query, np.float32(0.0)), n).keys, np.int64)
+    return np.asarray(graph.search(np.append(query, np.float32(0.0)), n, threads=1).keys, np.int64)
 
 
 def _timed(queries: np.ndarray, search) -> tuple[list[np.ndarray], float]:

@@ -163,7 +163,7 @@ def _strings(values: list) -> np.ndarray:
     return np.array(values, dtype=object)
 
 
-Told = tuple[np.ndarray, np.ndarray, list[str]] | None  # plays [L, G], rest [G] and groups of one candidate
+Told = tuple[np.ndarray, np.ndarray, list[str]] | None  # plays [L, P], rest [G] and the G groups of one candidate
 
 
 def _why(
@@ -198,6 +198,7 @@ class ReasonWriter:
     def __init__(self, listening: Listening, track_info: TrackInfo, popular: frozenset[str]):
         self._history, self._info, self._popular = list(listening.history), track_info, popular
         self._listening, self._played = listening, Played(self._history, track_info)
+        self._genres = {track_info.get(track, {}).get("genre") for track in self._played.keys} - {None, ""}
 
     def recommendation(self, track_id: str, score: float, contributions: np.ndarray, told: Told) -> Recommendation:
         shares = self._shares(contributions)
@@ -245,14 +246,11 @@ class ReasonWriter:
     def _facts(self, track_id: str) -> list[Reason]:
         facts = []
         artist = attribute_key(track_id, "artist", self._info)
-        if artist and any(
-            theirs[0] == artist and played != track_id
-            for played, theirs in zip(self._played.keys, self._played.attributes, strict=True)
-        ):
+        if artist and any(played != track_id for played in self._played.having("artist", artist)):
             who = self._info[track_id].get("artist") or artist
             facts.append(Reason(SAME_ARTIST, f"you listen to {who}"))
         genre = self._info.get(track_id, {}).get("genre")
-        if genre and any(self._info.get(played, {}).get("genre") == genre for played in self._history):
+        if genre in self._genres:
             facts.append(Reason(SAME_GENRE, f"you listen to {genre}"))
         if track_id in self._popular:
             facts.append(Reason(POPULAR, "popular this week"))

@@ -9,8 +9,9 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass, field
-from typing import Any
+from dataclasses import dataclass
+from types import MappingProxyType
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -22,8 +23,7 @@ TrackInfo = Mapping[str, Mapping[str, Any]]
 """Track id -> {"title", "artist", "artist_id", "album", "album_id", "genre"}; every part may be missing."""
 
 
-@dataclass(frozen=True)
-class Reason:
+class Reason(NamedTuple):
     """One reason's part of a score.
 
     kind: "play", "context" or what else it speaks of (``models.recommend.two_stage.features.GROUPS``); key: the id of
@@ -35,7 +35,7 @@ class Reason:
     kind: str
     key: str
     contribution: float
-    ways: Mapping[str, float] = field(default_factory=dict)
+    ways: Mapping[str, float] = MappingProxyType({})
     times: int = 0
     same: tuple[str, ...] = ()
 
@@ -76,7 +76,8 @@ class Explanation:
         info: TrackInfo | None = None,
         played: Played | None = None,
     ) -> Explanation:
-        """From the parts of the plays (float [L, G], beside ``history``) and what no play is named for (float [G]).
+        """From the parts of the plays (float [L, P], beside ``history``, by the first P groups) and what no play is
+        named for (float [G]).
 
         Plays of one track count together; the score is the sum. ``played``: of ``history`` and ``info``, for whoever
         explains several tracks. Raises ValueError where lengths differ or a part is not finite.
@@ -173,10 +174,27 @@ class Played:
         place = {key: i for i, key in enumerate(self.keys)}
         self._together = np.zeros((len(self.keys), len(history)))
         self._together[[place[track] for track in history], np.arange(len(history))] = 1
-        self.attributes = [_attributes(key, info) for key in self.keys]
+        self._having: dict[tuple[str, str | None], list[int]] = {}
+        for i, key in enumerate(self.keys):
+            for named in zip(ATTRIBUTES, _attributes(key, info), strict=True):
+                self._having.setdefault(named, []).append(i)
+
+    def having(self, attribute: str, value: str) -> list[str]:
+        """The played tracks whose attribute is the value."""
+        return [self.keys[i] for i in self._having.get((attribute, value), ())]
+
+    def same(self, track_id: str) -> dict[int, tuple[str, ...]]:
+        """Place among the keys -> what the played track has in common with another; of those that have something."""
+        found: dict[int, tuple[str, ...]] = {}
+        for name, value in zip(ATTRIBUTES, _attributes(track_id, self.info), strict=True):
+            for i in self._having.get((name, value), ()) if value is not None else ():
+                found[i] = (*found.get(i, ()), name)
+        if track_id in self.times:
+            found[self.keys.index(track_id)] = ("track",)
+        return found
 
     def together(self, plays: np.ndarray) -> np.ndarray:
-        """float64 [P, G]: parts of the plays [L, G], those of one track added up."""
+        """float64 [K, P]: parts of the plays [L, P], those of one track added up."""
         return self._together @ plays
 
 
@@ -192,7 +210,7 @@ def explanations(
     groups: Sequence[str],
     info: TrackInfo | None = None,
 ) -> list[Explanation]:
-    """One request's answer: plays [C, L, G] and rest [C, G] of the C ``tracks``, as of the signature ``reasons``."""
+    """One request's answer: plays [C, L, P] and rest [C, G] of the C ``tracks``, as of the signature ``reasons``."""
     played = Played(history, info or {})
     return [
         Explanation.of(track, history, of_plays, of_rest, groups, info, played)
@@ -208,16 +226,8 @@ def attribute_key(track_id: str, attribute: str, info: TrackInfo) -> str | None:
 
 def _of_plays(track_id: str, played: Played, plays: np.ndarray, groups: Sequence[str]):
     parts = played.together(plays)
-    totals, rows, own = parts.sum(1).tolist(), parts.tolist(), _attributes(track_id, played.info)
-    for i in np.flatnonzero(parts.any(1)).tolist():
-        key = played.keys[i]
-        ways = {group: value for group, value in zip(groups, rows[i], strict=False) if value}
-        same = ("track",) if key == track_id else _same(own, played.attributes[i])
-        yield Reason(PLAY, key, totals[i], ways, played.times[key], same)
-
-
-def _same(ours: tuple[str | None, ...], theirs: tuple[str | None, ...]) -> tuple[str, ...]:
-    artist, album, genre = (mine is not None and mine == its for mine, its in zip(ours, theirs, strict=True))
-    if not (artist or album or genre):
-        return ()  # nearly all
-    return tuple(name for name, same in zip(ATTRIBUTES, (artist, album, genre), strict=True) if same)
+    told, totals, rows, same = parts.any(1).tolist(), parts.sum(1).tolist(), parts.tolist(), played.same(track_id)
+    for i, key in enumerate(played.keys):
+        if told[i]:
+            ways = {group: value for group, value in zip(groups, rows[i], strict=False) if value}
+            yield Reason(PLAY, key, totals[i], ways, played.times[key], same.get(i, ()))

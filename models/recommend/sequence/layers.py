@@ -39,6 +39,11 @@ def dropped(x: tf.Tensor, rate: float, training: bool) -> tf.Tensor:
     return tf.nn.dropout(x, rate) if training and rate else x
 
 
+def looked_up(table: tf.Variable, rows: tf.Tensor) -> tf.Tensor:
+    """``tf.gather`` of a table that is also read whole: a variable that was gathered from is copied at every read."""
+    return tf.gather(tf.convert_to_tensor(table), rows)
+
+
 def steps(n: int, of: tf.Tensor, axis: int = 1) -> tuple:
     """(``n`` but at most the length of an axis, that length): numbers where the length is known beforehand."""
     length = of.shape[axis]

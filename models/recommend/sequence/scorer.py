@@ -8,6 +8,7 @@ import tensorflow as tf
 from models.recommend.memory import scattered
 from models.recommend.sequence.copying import Grid
 from models.recommend.sequence.followers import FollowerTables
+from models.recommend.sequence.layers import looked_up
 from models.recommend.sequence.network import TINY, Network
 from models.recommend.sequence.ties import Ties
 from models.recommend.sequence.windows import Plays
@@ -48,7 +49,7 @@ class SequenceScorer(tf.Module):
 
     def _items(self, plays: Plays) -> tf.Tensor:
         known = tf.cast(plays.tracks >= 0, tf.float32)
-        return tf.gather(self.rows, tf.maximum(plays.tracks, 0)) * known[:, :, None]
+        return looked_up(self.rows, tf.maximum(plays.tracks, 0)) * known[:, :, None]
 
     def _plays(self, history: tf.Tensor) -> Plays:
         config = self.network.config
@@ -101,4 +102,4 @@ class SequenceScorer(tf.Module):
         return scattered(tf.concat(columns, 1), tf.concat(values, 1), tf.shape(self.bias)[0])
 
     def _codes(self, codes: tf.Variable, plays: Plays) -> tf.Tensor:
-        return tf.where(plays.tracks >= 0, tf.gather(codes, tf.maximum(plays.tracks, 0)), -1)
+        return tf.where(plays.tracks >= 0, looked_up(codes, tf.maximum(plays.tracks, 0)), -1)

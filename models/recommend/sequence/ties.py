@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import tensorflow as tf
 
+from models.recommend.sequence.layers import looked_up
+
 TIES = ("same artist", "same album", "artist played before", "track played before")
 """As the latest play; and anywhere in the history."""
 
@@ -85,7 +87,7 @@ def _flags(artists, albums, artist, album, artist_since, track_since, place) -> 
 
 
 def _codes(codes: tf.Tensor, tracks: tf.Tensor) -> tf.Tensor:
-    return tf.where(tracks >= 0, tf.gather(codes, tf.maximum(tracks, 0)), -1)
+    return tf.where(tracks >= 0, looked_up(codes, tf.maximum(tracks, 0)), -1)
 
 
 def _first(codes: tf.Tensor, size: tf.Tensor) -> tf.Tensor:

@@ -105,8 +105,9 @@ class Attribution(tf.Module):
         """An age is that of the latest play it counts."""
         for what, found in equal.items():
             yield group_of(f"{what}_age"), _latest(found) * self._columns(values, [f"{what}_age"])
-        yield group_of("track_after_age"), (
-            _latest(equal["track"] * after[:, None]) * self._columns(values, ["track_after_age"])
+        yield (
+            group_of("track_after_age"),
+            (_latest(equal["track"] * after[:, None]) * self._columns(values, ["track_after_age"])),
         )
 
     def _own(self, history: tf.Tensor, played: tf.Tensor, equal: dict[str, tf.Tensor]) -> Iterator[Evidence]:

@@ -72,7 +72,9 @@ class Features(tf.Module):
                        for n, h in DECAYS.items()}  # fmt: skip
         self.names: tuple[str, ...] = ()
 
-    def __call__(self, history: tf.Tensor, candidates: tf.Tensor, place: tf.Tensor, joined: tf.Tensor, scores: tf.Tensor):
+    def __call__(
+        self, history: tf.Tensor, candidates: tf.Tensor, place: tf.Tensor, joined: tf.Tensor, scores: tf.Tensor
+    ) -> tf.Tensor:
         """history: int32 [B, L] newest first; candidates: int32 [B, C], the tracks, and place: int32 [B, C], where in
         the pool; joined: float32 [B, W] and scores: float32 [B, S, W], of the pool's tracks."""
         rows = tf.maximum(candidates, 0)

@@ -10,8 +10,8 @@ from models.recommend.memory import scattered
 
 
 class Pool(NamedTuple):
-    """tracks: int32 [W], ascending, that is, in the catalogue's order of ties; place: int32 [1 + I], where each track is
-    among them, -1 where it is not; the first one stands for no track."""
+    """tracks: int32 [W], ascending, that is, in the catalogue's order of ties; place: int32 [1 + I], where each track
+    is among them, -1 where it is not; the first one stands for no track."""
 
     tracks: tf.Tensor
     place: tf.Tensor

@@ -26,8 +26,8 @@ OF_ATTRIBUTE = {"track": POPULARITY} | {name: name for name in ATTRIBUTES[1:]}
 
 
 class ByPlayAndGroup(NamedTuple):
-    """groups: names of the G groups; plays: float32 [B, C, L, P], each play's part by the first P of them, which are all
-    that a play can be named for; rest: float32 [B, C, G], what no play can be named for. plays and rest sum to the
+    """groups: names of the G groups; plays: float32 [B, C, L, P], each play's part by the first P of them, which are
+    all that a play can be named for; rest: float32 [B, C, G], what no play can be named for. plays and rest sum to the
     score; both are 0 for a candidate of -1."""
 
     groups: tuple[str, ...]

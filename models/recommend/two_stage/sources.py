@@ -34,8 +34,11 @@ class NeighbourTable(tf.Module):
 
 
 class Lists(NamedTuple):
-    """What all sources name. tracks: int32 [B, N], -1 for none; values: float32 [B, N], what each adds to the score that
-    its source gives it; source: int [N], which one; by_artist: float32 [B, 2, A], of those that score by artist."""
+    """What all sources name.
+
+    tracks: int32 [B, N], -1 for none; values: float32 [B, N], what each adds to the score that its source gives it;
+    source: int [N], which one; by_artist: float32 [B, 2, A], of those that score by artist.
+    """
 
     tracks: tf.Tensor
     values: tf.Tensor
@@ -172,8 +175,8 @@ class Sources(tf.Module):
         return tf.reshape(tracks, [-1, int(np.prod(tracks.shape[1:]))])
 
     def joined(self, scores: tf.Tensor, allowed: tf.Tensor) -> tf.Tensor:
-        """float32 [B, W]: the sources' lists as one, 0 for what none lists; scores as of :meth:`scores`; allowed float32
-        [B, W], 0 for what may not come."""
+        """float32 [B, W]: the sources' lists as one, 0 for what none lists; scores as of :meth:`scores`; allowed:
+        float32 [B, W], 0 for what may not come."""
         return self.reciprocal_rank(tf.gather(scores, self.retrieving, axis=1) * allowed[:, None])
 
     def reciprocal_rank(self, scores: tf.Tensor) -> tf.Tensor:
