@@ -10,6 +10,7 @@ waits, listeners nobody knows, an open loop, and an open loop during which a new
 from __future__ import annotations
 
 import argparse
+import itertools
 import json
 import os
 import socket
@@ -100,9 +101,13 @@ def _is_ready(url: str) -> bool:
         return False
 
 
+_SEEDS = itertools.count()
+
+
 def put_load(url: str, *options: str) -> Outcome:
-    """By a process of its own."""
-    command = [sys.executable, "-m", "benchmarks.online_load", url, "--json", *options]
+    """By a process of its own; its questions are others than those of the loads before, which the API remembers."""
+    seed = ("--seed", str(next(_SEEDS)))
+    command = [sys.executable, "-m", "benchmarks.online_load", url, "--json", *seed, *options]
     done = subprocess.run(command, capture_output=True, text=True)
     if done.returncode:
         raise RuntimeError(f"{' '.join(command)}: {done.stderr[-2000:]}")

@@ -85,6 +85,11 @@ class Settings(BaseSettings):
     api_burst: int = Field(400, ge=1, description="requests that a client may send at once before the rate counts")
     api_model_timeout_ms: int = Field(250, ge=1, description="ms that the model may take a request, retry included")
     api_candidates: int = Field(100, ge=0, description="candidates from the version's item index; 0: the model's own")
+    api_index_from: int = Field(
+        200_000,
+        ge=0,
+        description="tracks from which on the index is asked; fewer the model searches whole, sooner",
+    )
     api_artist_cap: int = Field(2, ge=0, description="tracks of one artist in a list, at most; 0: no re-ranking at all")
     api_explore: float = Field(0, ge=0, le=1, description="share of requests whose last places are drawn at random")
     api_cache_seconds: float = Field(10, ge=0, description="how long an answer serves whoever asks the same again")

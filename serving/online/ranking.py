@@ -30,20 +30,32 @@ class Ranking:
 
 
 class Ranker:
-    """Asks the model server. ``count``: candidates from the item index of the version, 0 for those of the model."""
+    """Asks the model server.
 
-    def __init__(self, model: OnlineModel, indexes: Indexes, count: int):
-        self.model, self.indexes, self.count = model, indexes, count
+    count: candidates from the item index of the version, 0 for those of the model alone. index_from: tracks of the
+    catalogue from which on the index is asked; a smaller one the model searches itself, whole, sooner than a question
+    more is answered.
+    """
+
+    def __init__(self, model: OnlineModel, indexes: Indexes, count: int, index_from: int = 0):
+        self.model, self.indexes, self.count, self.index_from = model, indexes, count, index_from
         self.versions = Versions(model)
 
     async def rank(
-        self, inputs: dict[str, np.ndarray], k: int, how: Arrangement, info: Any, label: str, explain: bool
+        self,
+        inputs: dict[str, np.ndarray],
+        k: int,
+        how: Arrangement,
+        info: Any,
+        label: str,
+        explain: bool,
+        deadline: float | None = None,
     ) -> Ranking:
         """``k`` tracks of the version with the label; of `stable` where no version has it any more.
 
-        Raises a ``ModelServerError``.
+        deadline: as of ``OnlineModel.deadline``, which it is unless given. Raises a ``ModelServerError``.
         """
-        deadline = self.model.deadline()
+        deadline = self.model.deadline() if deadline is None else deadline
         try:
             return await self._rank(inputs, k, how, info, label, explain, deadline)
         except ServerUnreachable:
@@ -58,7 +70,7 @@ class Ranker:
         known = await self.versions.signatures(label, deadline)
         clock = _Clock()
         version, found = None, []
-        if self.count and {"encode", "rank"} <= known:
+        if {"encode", "rank"} <= known and self._wants_index(label):
             version, found = await candidates(
                 self.model, self.versions, self.indexes, inputs, label, deadline, self.count
             )
@@ -83,6 +95,10 @@ class Ranker:
             shares, told = await self._reasons(inputs, ids, known, answer.version, deadline)
         clock.stage("reasons")
         return Ranking(answer.version, label, places, shares, told, clock.seconds)
+
+    def _wants_index(self, label: str) -> bool:
+        index = self.indexes.of(self.versions.last(label)) if self.count else None
+        return index is not None and index.report.tracks >= self.index_from
 
     async def _ask(self, asked: dict, signature: str, label: str, version: int | None, deadline: float) -> Prediction:
         by = {"label": label} if version is None else {"version": version}

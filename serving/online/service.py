@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import gc
 import logging
+import time
 from dataclasses import dataclass, field
 
 from lakehouse.online.store import OnlineStoreError
@@ -17,7 +18,7 @@ from serving.online.landing import Landing, target_of
 from serving.online.metrics import Metrics
 from serving.online.model import OnlineModel
 from serving.online.path import OnlinePath
-from serving.online.ranking import Ranker
+from serving.online.ranking import Ranker, Ranking
 from serving.online.shown import ShownLog
 from serving.publish import STABLE
 from serving.recommend import inputs_of
@@ -61,7 +62,8 @@ class Service:
             timeout = settings.api_model_timeout_ms / 1000
             await loop.run_in_executor(None, _import_stubs)
             self.model = OnlineModel(self.address, settings.model_name, timeout)
-            ranker = Ranker(self.model, Indexes(settings.models_dir / settings.model_name), settings.api_candidates)
+            indexes = Indexes(settings.models_dir / settings.model_name)
+            ranker = Ranker(self.model, indexes, settings.api_candidates, settings.api_index_from)
         self.path = OnlinePath(settings, self.listeners, ranker, self.metrics)
         self.landing = Landing(await asyncio.get_running_loop().run_in_executor(None, target_of, settings))
         self.shown = ShownLog(self.landing, self.metrics)
@@ -99,19 +101,22 @@ class Service:
         if ranker is None:
             self.ready.model = "no model server is known: set SOUNDLAKE_SERVING_ADDRESS, or start `soundlake serve`"
             return
-        usual, self.model.timeout = self.model.timeout, _WARM_UP_S
+
+        async def ask() -> Ranking:
+            patient = time.monotonic() + _WARM_UP_S  # first answers take long; requests meanwhile do not wait as long
+            return await ranker.rank(inputs_of(["warm-up"]), 10, Arrangement(), {}, STABLE, True, patient)
+
         while True:
             try:
                 for _ in range(_WARM_UP_REQUESTS):
-                    found = await ranker.rank(inputs_of(["warm-up"]), 10, Arrangement(), {}, STABLE, True)
+                    found = await ask()
                 await ranker.indexes.load(found.version)
-                await ranker.rank(inputs_of(["warm-up"]), 10, Arrangement(), {}, STABLE, True)
+                await ask()
             except ModelServerError as error:
                 self.ready.model = str(error)
-                self.model.timeout = usual  # requests do not wait for a server that is down
                 await asyncio.sleep(_AGAIN_S)
             else:
-                self.model.timeout, self.ready.model = usual, "ok"
+                self.ready.model = "ok"
                 return
 
     async def _refresh(self) -> None:

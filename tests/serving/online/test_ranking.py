@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 import time
+from types import SimpleNamespace
 
 import grpc
 import numpy as np
@@ -59,13 +60,15 @@ class Server:
 
 
 class Index:
+    report = SimpleNamespace(tracks=10)
+
     def search(self, vector, n):
         return [f"near-{i}" for i in range(n)], np.zeros(n, np.float32)
 
 
-def rank(server, tmp_path, times=1, indexes=None, label="stable", between=lambda: None, explain=True):
+def rank(server, tmp_path, times=1, indexes=None, label="stable", between=lambda: None, explain=True, index_from=0):
     async def run():
-        ranker = Ranker(server, indexes or Indexes(tmp_path), 2)
+        ranker = Ranker(server, indexes or Indexes(tmp_path), 2, index_from)
         out = []
         for _ in range(times):
             out.append(await ranker.rank(inputs_of(["x"]), 2, Arrangement(), {}, label, explain))
@@ -83,6 +86,13 @@ def test_the_index_of_the_version_that_encoded_gives_the_candidates(tmp_path):
     assert server.candidates == [["near-0", "near-1"]]
     assert [place.track_id for place in found.places] == ["a", "b"] and found.told[0][2] == ["base"]
     assert found.shares.shape == (2, 2) and found.version == 3
+
+
+def test_a_catalogue_that_the_model_searches_sooner_needs_no_index(tmp_path):
+    server, indexes = Server({"stable": 3}, {3: BOTH}), Indexes(tmp_path)
+    indexes._loaded[3] = Index()
+    rank(server, tmp_path, indexes=indexes, index_from=11)
+    assert server.asked == [("metadata", "stable"), ("rank", 3)] and server.candidates == [[""]]
 
 
 def test_without_an_index_the_model_finds_them_itself(tmp_path):
