@@ -24,6 +24,8 @@ from serving.slate import Arrangement, arranged
 PLAY, PLAYED_BEFORE = "play", "played_before"
 SAME_ARTIST, SAME_GENRE, POPULAR = "same_artist", "same_genre", "popular"
 MAX_PLAYS = 2
+LEAST = 0.02
+"""Share of what plays give to a score below which one of them is not told by itself."""
 
 
 @dataclass(frozen=True)
@@ -230,7 +232,7 @@ class ReasonWriter:
             return None
         plays, rest, groups = told
         plays = plays[: len(self._history)]
-        return Explanation.of(track_id, self._history, plays, rest, groups, self._info, self._played)
+        return Explanation.of(track_id, self._history, plays, rest, groups, self._info, self._played, LEAST)
 
     def _shares(self, contributions: np.ndarray) -> dict[str, float]:
         """Played track -> its part (0 to 1) of all that raised the score; repeated plays count together."""

@@ -75,12 +75,14 @@ class Explanation:
         groups: Sequence[str],
         info: TrackInfo | None = None,
         played: Played | None = None,
+        least: float = 0.0,
     ) -> Explanation:
         """From the parts of the plays (float [L, P], beside ``history``, by the first P groups) and what no play is
         named for (float [G]).
 
         Plays of one track count together; the score is the sum. ``played``: of ``history`` and ``info``, for whoever
-        explains several tracks. Raises ValueError where lengths differ or a part is not finite.
+        explains several tracks. ``least``: plays that give (or take) less than this share of what all plays do are told
+        as one, as what else there is. Raises ValueError where lengths differ or a part is not finite.
         """
         plays, rest = np.asarray(plays, np.float64), np.asarray(rest, np.float64)
         if len(plays) != len(history) or plays.shape[1] > len(groups) or rest.shape != (len(groups),):
@@ -90,8 +92,9 @@ class Explanation:
             )
         if not (np.isfinite(plays).all() and np.isfinite(rest).all()):
             raise ValueError(f"explanation of {track_id}: a part is not finite; is the track one that was ranked?")
-        reasons = [*_of_plays(track_id, played or Played(history, info or {}), plays, groups)]
+        reasons, small = _of_plays(track_id, played or Played(history, info or {}), plays, groups, least)
         known = dict(zip(groups, rest.tolist(), strict=True))
+        known[OTHER] = known.get(OTHER, 0.0) + small
         base = known.pop(BASE, 0.0)
         for group, value in known.items():
             kind, _, name = group.partition(".")
@@ -224,10 +227,18 @@ def attribute_key(track_id: str, attribute: str, info: TrackInfo) -> str | None:
     return known.get(f"{attribute}_id") or known.get(attribute) or None
 
 
-def _of_plays(track_id: str, played: Played, plays: np.ndarray, groups: Sequence[str]):
+def _of_plays(
+    track_id: str, played: Played, plays: np.ndarray, groups: Sequence[str], least: float
+) -> tuple[list[Reason], float]:
+    """The reasons, and what the plays give together that are too small for one."""
     parts = played.together(plays)
-    told, totals, rows, same = parts.any(1).tolist(), parts.sum(1).tolist(), parts.tolist(), played.same(track_id)
-    for i, key in enumerate(played.keys):
-        if told[i]:
-            ways = {group: value for group, value in zip(groups, rows[i], strict=False) if value}
-            yield Reason(PLAY, key, totals[i], ways, played.times[key], same.get(i, ()))
+    total, large = parts.sum(1), parts.any(1)
+    if least:
+        large &= np.abs(total) >= least * np.abs(total).sum()
+    rows, totals, same = parts.tolist(), total.tolist(), played.same(track_id)
+    reasons = []
+    for i in np.flatnonzero(large).tolist():
+        ways = {group: value for group, value in zip(groups, rows[i], strict=False) if value}
+        key = played.keys[i]
+        reasons.append(Reason(PLAY, key, totals[i], ways, played.times[key], same.get(i, ())))
+    return reasons, float(total[~large].sum())

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import gc
 import logging
 import os
 import signal
@@ -127,6 +128,8 @@ def _serve(options: argparse.Namespace, manager, stop: threading.Event) -> int:
     metrics = Metrics()
     rest, rest_port = start_rest(manager, metrics, options.host, options.rest_api_port)
     server, port = start_grpc(manager, metrics, options.host, options.port, options.grpc_workers)
+    gc.collect()
+    gc.freeze()  # what was imported stays; a collection that looked through it would hold requests up
     print(f"{READY} grpc={options.host}:{port} rest={options.host}:{rest_port}", flush=True)
     stop.wait()
     LOGGER.info("stopping")

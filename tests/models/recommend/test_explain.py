@@ -52,6 +52,14 @@ def test_contributions_sum_to_the_score(length, seed, random):
     assert values == sorted(values, reverse=True)
 
 
+def test_plays_too_small_for_a_reason_are_told_as_one():
+    plays, rest = np.zeros((3, len(GROUPS))), np.zeros(len(GROUPS))
+    plays[:, GROUPS.index("follows")] = 1.0, 0.01, -0.005
+    found = Explanation.of("river", ["carey", "gold", "help"], plays, rest, GROUPS, INFO, least=0.02)
+    assert [(r.kind, r.key) for r in found.reasons] == [("play", "carey"), ("other", "other")]
+    assert found.score == pytest.approx(1.005) and found.reasons[1].contribution == pytest.approx(0.005)
+
+
 def test_a_reason_says_what_it_is_and_what_the_two_have_in_common():
     found = explained(plays={(0, "follows"): 0.4, (2, "together"): 0.1, (1, "together"): 0.2},
                       rest={"context.hour": 0.1, "base": 2.0, "popularity": -0.3})  # fmt: skip
