@@ -158,9 +158,12 @@ def measure(world: World, rate: float, seconds: float, reload_during: bool) -> d
 
 
 def report(config: WorldConfig, found: dict[str, tuple[Outcome, list[str]]]) -> str:
+    settings = Settings()
+    index = config.tracks >= settings.api_index_from
+    beside = f" and {settings.api_candidates} of the item index" if index else ", those of the model itself,"
     parts = [
         f"{config.tracks:,} tracks, {config.listeners:,} listeners, two-stage recommender, {config.candidates} "
-        f"candidates of its own and {Settings().api_candidates} of the item index ranked, 10 tracks with reasons. "
+        f"candidates{beside} ranked, 10 tracks with reasons. "
         f"Milliseconds; `client` counts from the moment a request was due to its last byte, the stages are the API's "
         f"own. Load, API and model server share {os.cpu_count()} cores."
     ]
