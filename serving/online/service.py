@@ -53,7 +53,6 @@ class Service:
     ready: Ready = field(default_factory=Ready)
 
     async def __aenter__(self) -> Service:
-        gc.set_threshold(100_000, 50, 1000)
         settings = self.settings
         self.listeners = Listeners(settings)
         self.model = None
