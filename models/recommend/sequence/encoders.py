@@ -48,10 +48,11 @@ class Recurrence(tf.Module):
         return self.norm(x + inputs)
 
     def _run(self, layer: int, x: tf.Tensor, keep: tf.Tensor, hold: tf.Tensor | None, training: bool) -> tf.Tensor:
-        """A loop over blocks of steps; of a length that is known, an answer is one block."""
+        """A loop over blocks of steps; of fused ones, whose number is known beforehand, there is one block alone."""
         batch, length, dim = tf.shape(x)[0], tf.shape(x)[1], self._dim
-        unrolled = 1 if training else x.shape[1] or UNROLLED
-        inputs, cell = self._fused(layer, x) if self.fused and not training else self._cell(layer, x)
+        fused = self.fused and not training
+        unrolled = 1 if training else (fused and x.shape[1]) or UNROLLED
+        inputs, cell = (self._fused if fused else self._cell)(layer, x)
         parts = [inputs, keep] if hold is None else [inputs, keep, hold]
 
         def steps(states, now):
@@ -62,7 +63,7 @@ class Recurrence(tf.Module):
             return tf.stack(out[1:])
 
         blocks, first = [_in_blocks(part, unrolled) for part in parts], tf.zeros([unrolled, batch, dim])
-        if unrolled == x.shape[1]:
+        if fused and unrolled == x.shape[1]:
             return tf.transpose(steps(first, [block[0] for block in blocks]), [1, 0, 2])
         states = tf.scan(steps, blocks, initializer=first)
         return tf.transpose(tf.reshape(states, [-1, batch, dim])[:length], [1, 0, 2])
