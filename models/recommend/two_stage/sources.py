@@ -201,8 +201,10 @@ class Sources(tf.Module):
     def candidates(self, joined: tf.Tensor, pool: Pool, more: int | tf.Tensor = 0) -> tf.Tensor:
         """int32 [B, C]: places in the pool of the tracks to rank, ``more`` than the settings say, -1 where there are no
         more."""
-        best, places = tf.math.top_k(joined, tf.minimum(self.config.candidates + more, tf.shape(pool.tracks)[0]))
-        return tf.where(best > 0, places, -1)
+        wanted = tf.minimum(self.config.candidates + more, self.n_tracks)  # whatever the pool of this batch is
+        best, places = tf.math.top_k(joined, tf.minimum(wanted, tf.size(pool.tracks)))
+        missing = [[0, 0], [0, wanted - tf.shape(best)[1]]]
+        return tf.pad(tf.where(best > 0, places, -1), missing, constant_values=-1)
 
 
 def best_of_artists(artist: np.ndarray, share: np.ndarray, n_artists: int, n: int) -> tuple[np.ndarray, np.ndarray]:
