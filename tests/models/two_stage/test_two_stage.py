@@ -29,6 +29,15 @@ def test_it_beats_popularity_at_both_tasks(data, two_stage_config):
         assert compare(popular, ours, metric).lo > 0
 
 
+def test_every_batch_has_as_many_candidates_whatever_its_lists_name(two_stage):
+    stage, config = two_stage.scorer.stage, two_stage.config
+    played = np.full((2, config.history), -1, np.int32)
+    played[0, :3] = 5, 9, 2
+    for plays in (played[:1], played[1:], played):
+        candidates, features = stage(plays, plays[:, :0])
+        assert candidates.shape[1] == features.shape[1] == min(config.candidates, len(two_stage.catalogue))
+
+
 def test_the_exported_model_answers_as_the_one_in_memory(saved, two_stage, data):
     histories = data.histories(list(range(8)))
     for exclude in (None, histories):
