@@ -15,7 +15,7 @@ import numpy as np
 import tensorflow as tf
 
 from models.recommend.two_stage.features import Features, group_of
-from models.recommend.two_stage.sources import OF_LATEST, Sources
+from models.recommend.two_stage.sources import ARTISTS_ASKED, OF_LATEST, OF_OWN, Sources
 
 
 class Evidence(NamedTuple):
@@ -79,7 +79,6 @@ class Attribution(tf.Module):
 
     def _parts(self, history: tf.Tensor, candidates: tf.Tensor, values: tf.Tensor) -> Iterator[tuple[str, tf.Tensor]]:
         """(group, float32 [B, C, L]) of all features that plays can be named for."""
-        played = tf.cast(history >= 0, tf.float32)
         equal = {
             what: tf.cast(wanted[:, :, None] == plays[:, None, :], tf.float32)
             for what, (plays, wanted) in self.features.matched(history, candidates).items()
@@ -90,11 +89,12 @@ class Attribution(tf.Module):
             counted = Evidence(found, tf.stack(list(ways[what].values()), 1), names)
             yield group_of(names[0]), counted.shared(self._columns(values, names))
         yield from self._ages(equal, ways["track"]["after"], values)
-        for evidence in (*self._own(history, played, equal), *self._neighbours(history, played, candidates)):
+        for evidence in self._sources(history, candidates, equal):
             both = self._columns(values, evidence.names) + self._columns(values, of_best(evidence.names))
             yield group_of(evidence.names[0]), evidence.shared(both)
         latest = tf.reduce_sum(self._columns(values, [*OF_LATEST, *of_best(OF_LATEST)]), -1, keepdims=True)
-        alone = tf.pad(latest * played[:, None, :1], [[0, 0], [0, 0], [0, history.shape[1] - 1]])
+        known = tf.cast(history[:, None, :1] >= 0, tf.float32)
+        alone = tf.pad(latest * known, [[0, 0], [0, 0], [0, history.shape[1] - 1]])
         yield group_of(OF_LATEST[0]), alone
 
     def _columns(self, values: tf.Tensor, names: Sequence[str]) -> tf.Tensor:
@@ -110,31 +110,20 @@ class Attribution(tf.Module):
             (_latest(equal["track"] * after[:, None]) * self._columns(values, ["track_after_age"])),
         )
 
-    def _own(self, history: tf.Tensor, played: tf.Tensor, equal: dict[str, tf.Tensor]) -> Iterator[Evidence]:
-        """Sources that are made of the listener's own plays."""
-        decay = self.sources.decay
-        again = tf.cast((history[:, 1:] == history[:, :1]) & (history[:, 1:] >= 0), tf.float32)
-        before = tf.pad(again * decay(50.0)[:-1], [[0, 0], [0, 1]])
-        yield Evidence(equal["track"], tf.stack([decay(20.0) * played, before], 1), ("own", "own_successor"))
-        yield Evidence(equal["artist"], (decay(3.0) * played)[:, None], ("artist_own",))
+    def _sources(self, history: tf.Tensor, candidates: tf.Tensor, equal: dict[str, tf.Tensor]) -> Iterator[Evidence]:
+        """Of the sources that add up over plays: the listener's own plays and artists, and neighbours."""
+        weights, length = self.sources.weights(history), history.shape[1]
 
-    def _neighbours(self, history: tf.Tensor, played: tf.Tensor, candidates: tf.Tensor) -> Iterator[Evidence]:
-        """Sources that sum neighbours of plays."""
-        length = history.shape[1]
-        by_table: dict[str, list] = {}
-        for source in self.sources.config.sources:
-            by_table.setdefault(source.table, []).append(source)
-        for table, sources in by_table.items():
-            stop = min(max(source.last for source in sources), length)
-            found = _found(self.sources.tables[table], history[:, :stop], candidates, length)
-            ages = np.arange(length)
-            looked = [((ages >= s.first) & (ages < s.last)).astype(np.float32) for s in sources]
-            weights = [self.sources.decay(s.half_life) * where for s, where in zip(sources, looked, strict=True)]
-            yield Evidence(found, tf.stack(weights)[None] * played[:, None], [source.name for source in sources])
+        def evidence(found: tf.Tensor, *names: str) -> Evidence:
+            return Evidence(found, tf.stack([weights[name] for name in names], 1), names)
+
+        yield evidence(equal["track"], *OF_OWN)
+        yield evidence(equal["artist"], "artist_own")
+        for table, reach in self.sources.reach.items():
+            found = _found(self.sources.tables[table], history[:, :reach], candidates, length)
+            yield evidence(found, *(s.name for s in self.sources.config.sources if s.table == table))
         artist, wanted = self.features.matched(history, candidates)["artist"]
-        found = _found(self.sources.artists, artist[:, :30], wanted, length)
-        known = self.sources.decay(3.0) * tf.cast(artist >= 0, tf.float32)
-        yield Evidence(found, known[:, None], ("artist_near",))
+        yield evidence(_found(self.sources.artists, artist[:, :ARTISTS_ASKED], wanted, length), "artist_near")
 
 
 def of_best(names: Sequence[str]) -> list[str]:

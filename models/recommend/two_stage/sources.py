@@ -15,7 +15,7 @@ import tensorflow as tf
 
 from models.recommend.memory import scattered
 from models.recommend.served import without
-from models.recommend.two_stage.config import TwoStageConfig
+from models.recommend.two_stage.config import Source, TwoStageConfig
 from models.recommend.two_stage.pool import Pool
 from models.recommend.two_stage.tables import Neighbours, Tables
 
@@ -51,6 +51,8 @@ OF_LATEST = ("pair", "matched", "matched_soon")
 """Sources that ask what followed plays like the latest one."""
 OF_ARTISTS = ("artist_own", "artist_near")
 OF_OWN = ("own", "own_successor")
+ARTISTS_ASKED = 30
+"""Latest plays whose artists are asked for their neighbours."""
 
 
 class Sources(tf.Module):
@@ -85,18 +87,50 @@ class Sources(tf.Module):
         silent = {s.name for s in self.config.sources if not s.retrieves}
         return [at for at, name in enumerate(self.names()) if name not in silent]
 
-    def decay(self, half_life: float) -> tf.Tensor:
-        return tf.constant(self._decays[half_life])
+    @property
+    def reach(self) -> dict[str, int]:
+        """Table -> how many of the latest plays any source asks it about."""
+        out: dict[str, int] = {}
+        for source in self.config.sources:
+            out[source.table] = min(max(source.last, out.get(source.table, 0)), self.config.history)
+        return out
+
+    def weights(self, history: tf.Tensor) -> dict[str, tf.Tensor]:
+        """source -> float32 [B, L], what each play counts for in it; of those that add up over plays, the artists' too,
+        but not of :data:`OF_LATEST`."""
+        played, ages = tf.cast(history >= 0, tf.float32), np.arange(self.config.history)
+        out = {source.name: played * self._factors(source) for source in self.config.sources}
+        known = tf.cast(self.artists_of(history) >= 0, tf.float32) * self._decays[3.0]
+        again = tf.cast((history[:, 1:] == history[:, :1]) & (history[:, 1:] >= 0), tf.float32)
+        return out | {
+            "artist_own": known,
+            "artist_near": known * (ages < ARTISTS_ASKED).astype(np.float32),
+            "own": played * self._decays[20.0],
+            "own_successor": tf.pad(again * self._decays[50.0][:-1], [[0, 0], [0, 1]]),
+        }
+
+    def _factors(self, source: Source) -> np.ndarray:
+        """float32 [L]: what a play counts for by its place; the first that is asked counts whole."""
+        factors = np.zeros(self.config.history, np.float32)
+        asked = factors[source.first : source.last]
+        asked[:] = self._decays[source.half_life][: len(asked)]
+        return factors
+
+    def artists_of(self, history: tf.Tensor) -> tf.Tensor:
+        """int32 [B, L]: of each play, -1 where there is none or it is unknown."""
+        return tf.where(history >= 0, tf.gather(self.artist, tf.maximum(history, 0)), -1)
 
     def lists(self, history: tf.Tensor) -> Lists:
         """What each source has to say after the plays."""
-        rows, played = tf.maximum(history, 0), tf.cast(history >= 0, tf.float32)
-        named = {**self._neighbours(rows, played), **self._own(history, rows, played)}
+        rows, weights = tf.maximum(history, 0), self.weights(history)
+        own = {name: (history, weights[name]) for name in OF_OWN}
+        latest = {"pair": self._after_pair(history, rows), **self._matched(history, rows)}
+        named = {**self._neighbours(rows, weights), **latest, **own}
         parts = [named[name] for name in self.names() if name in named]
         flat = [[tf.reshape(x, [-1, int(np.prod(x.shape[1:]))]) for x in part] for part in parts]
         tracks, values = (tf.concat(column, 1) for column in zip(*flat, strict=True))
         source = np.repeat(np.arange(len(parts)), [part[0].shape[1] for part in flat])
-        return Lists(tracks, values, source, self._by_artist(history, rows, played))
+        return Lists(tracks, values, source, self._by_artist(history, weights))
 
     def pool(self, lists: Lists, *more: tf.Tensor) -> Pool:
         """Of the tracks that some source or ``more`` (int32 [B, ...], -1 for none) names."""
@@ -105,7 +139,7 @@ class Sources(tf.Module):
     def scores(self, lists: Lists, pool: Pool) -> tf.Tensor:
         """float32 [B, S, W]: of the pool's tracks by :meth:`names`, 0 where a source knows nothing."""
         first = len(self.config.sources) + len(OF_LATEST)
-        n, width = first + len(OF_OWN), tf.shape(pool.tracks)[0]
+        n, width = first + len(OF_OWN), tf.size(pool.tracks)
         place = pool.of_tracks(lists.tracks)
         row = tf.range(tf.shape(place)[0])[:, None] * n + lists.source.astype(np.int32)
         cell = place + row * width + FAR * tf.minimum(place, 0)  # below 0, that is, left out, for no track
@@ -115,28 +149,15 @@ class Sources(tf.Module):
         of_artists = tf.gather(lists.by_artist, artist, axis=2) * tf.gather(self.share, pool.tracks)
         return tf.concat([summed[:, :first], of_artists, summed[:, first:]], 1)
 
-    def _neighbours(self, rows: tf.Tensor, played: tf.Tensor) -> dict[str, tuple[tf.Tensor, tf.Tensor]]:
+    def _neighbours(self, rows: tf.Tensor, weights: dict[str, tf.Tensor]) -> dict[str, tuple[tf.Tensor, tf.Tensor]]:
         """Of the tables; each is read once, as far back as any source looks."""
-        last: dict[str, int] = {}
-        for source in self.config.sources:
-            last[source.table] = min(max(source.last, last.get(source.table, 0)), self.config.history)
-        read = {name: self.tables[name](rows[:, :n]) for name, n in last.items()}
+        read = {name: self.tables[name](rows[:, :n]) for name, n in self.reach.items()}
         out = {}
         for source in self.config.sources:
             part = slice(source.first, min(source.last, self.config.history))
-            ids, weights = (x[:, part] for x in read[source.table])
-            factors = self.decay(source.half_life)[: part.stop - part.start] * played[:, part]
-            out[source.name] = ids, weights * factors[:, :, None]
+            ids, of_neighbour = (x[:, part] for x in read[source.table])
+            out[source.name] = ids, of_neighbour * weights[source.name][:, part, None]
         return out
-
-    def _own(self, history: tf.Tensor, rows: tf.Tensor, played: tf.Tensor) -> dict[str, tuple[tf.Tensor, tf.Tensor]]:
-        again = tf.cast((history[:, 1:] == history[:, :1]) & (history[:, 1:] >= 0), tf.float32)
-        return {
-            "pair": self._after_pair(history, rows),
-            **self._matched(history, rows),
-            "own": (history, self.decay(20.0) * played),
-            "own_successor": (history[:, :-1], again * self.decay(50.0)[:-1]),
-        }
 
     def _after_pair(self, history: tf.Tensor, rows: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
         key = tf.cast(rows[:, 1], tf.int64) * self.n_tracks + tf.cast(rows[:, 0], tf.int64)
@@ -159,13 +180,12 @@ class Sources(tf.Module):
         soon = tf.repeat(weight[..., None], followed.shape[2], -1)
         return {"matched": (followed[..., 0], weight), "matched_soon": (followed, soon)}
 
-    def _by_artist(self, history: tf.Tensor, rows: tf.Tensor, played: tf.Tensor) -> tf.Tensor:
+    def _by_artist(self, history: tf.Tensor, weights: dict[str, tf.Tensor]) -> tf.Tensor:
         """The listener's artists, and their neighbours; their tracks score by the root of the track's share."""
-        artist = tf.where(history >= 0, tf.gather(self.artist, rows), -1)
-        factors = self.decay(3.0) * played * tf.cast(artist >= 0, tf.float32)
-        ids, weights = self.artists(tf.maximum(artist[:, :30], 0))
-        near = scattered(ids, weights * factors[:, :30, None], self.n_artists)
-        return tf.stack([scattered(artist, factors, self.n_artists), near], 1)
+        artist, asked = self.artists_of(history), slice(None, ARTISTS_ASKED)
+        ids, of_neighbour = self.artists(tf.maximum(artist[:, asked], 0))
+        near = scattered(ids, of_neighbour * weights["artist_near"][:, asked, None], self.n_artists)
+        return tf.stack([scattered(artist, weights["artist_own"], self.n_artists), near], 1)
 
     def _best_by_artist(self, by_artist: tf.Tensor) -> tf.Tensor:
         """int32 [B, N]: tracks among which are the best of the artists' sources. A track is among the best n only if

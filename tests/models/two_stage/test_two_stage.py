@@ -38,6 +38,14 @@ def test_every_batch_has_as_many_candidates_whatever_its_lists_name(two_stage):
         assert candidates.shape[1] == features.shape[1] == min(config.candidates, len(two_stage.catalogue))
 
 
+def test_the_first_play_that_a_source_asks_counts_whole(two_stage):
+    sources, config = two_stage.scorer.stage.sources, two_stage.config
+    weights = sources.weights(np.zeros((1, config.history), np.int32))
+    for source in config.sources:
+        counted = weights[source.name].numpy()[0]
+        assert counted[source.first] == 1 and not counted[: source.first].any() and not counted[source.last :].any()
+
+
 def test_the_exported_model_answers_as_the_one_in_memory(saved, two_stage, data):
     histories = data.histories(list(range(8)))
     for exclude in (None, histories):
