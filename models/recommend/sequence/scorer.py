@@ -10,7 +10,7 @@ from models.recommend.sequence.copying import Grid
 from models.recommend.sequence.followers import FollowerTables
 from models.recommend.sequence.layers import looked_up
 from models.recommend.sequence.network import TINY, Network
-from models.recommend.sequence.ties import Ties
+from models.recommend.sequence.ties import Ties, codes_of
 from models.recommend.sequence.windows import Plays
 
 
@@ -77,7 +77,7 @@ class SequenceScorer(tf.Module):
             logits += ties.worth_of_catalogue(self.network.worth(states[:, -1]))
         if self.network.copy is None and self.network.follow is None:
             return tf.nn.softmax(logits) + TINY
-        grid = Grid(plays.tracks, self._codes(self.artists, plays), self._codes(self.albums, plays), last=True)
+        grid = Grid(plays.tracks, *(codes_of(codes, plays.tracks) for codes in (self.artists, self.albums)), last=True)
         recent, followers = plays.tracks, None
         if self.network.follow is not None:
             recent = recent[:, -self.network.config.lags :]
@@ -100,6 +100,3 @@ class SequenceScorer(tf.Module):
             columns.append(tf.reshape(lists, [batch, -1]))
             values.append(tf.reshape(weighted, [batch, -1]))
         return scattered(tf.concat(columns, 1), tf.concat(values, 1), tf.shape(self.bias)[0])
-
-    def _codes(self, codes: tf.Variable, plays: Plays) -> tf.Tensor:
-        return tf.where(plays.tracks >= 0, looked_up(codes, tf.maximum(plays.tracks, 0)), -1)

@@ -22,7 +22,7 @@ class Ties:
 
     def __init__(self, tracks: tf.Tensor, artists: tf.Tensor, albums: tf.Tensor, last: bool):
         self._artists, self._albums = artists, albums
-        by, on = _codes(artists, tracks), _codes(albums, tracks)
+        by, on = codes_of(artists, tracks), codes_of(albums, tracks)
         self._track_since = _first(tracks, tf.shape(artists)[0])
         self._artist_since = _first(by, tf.reduce_max(artists) + 1)
         rows = slice(-1, None) if last else slice(None)
@@ -65,7 +65,7 @@ class Ties:
         """float32 [K, B, Q, A, M] of lists of tracks of that shape at every position; -1 has no tie."""
         shape = tf.shape(lists)
         by_row = tf.reshape(tf.transpose(lists, [1, 0, 2, 3, 4]), [shape[1], -1])
-        artists, albums = _codes(self._artists, by_row), _codes(self._albums, by_row)
+        artists, albums = codes_of(self._artists, by_row), codes_of(self._albums, by_row)
         artist_since = tf.gather(self._artist_since, artists + 1, axis=1, batch_dims=1)
         track_since = tf.gather(self._track_since, by_row + 1, axis=1, batch_dims=1)
 
@@ -86,7 +86,8 @@ def _flags(artists, albums, artist, album, artist_since, track_since, place) -> 
     return [tf.cast(flag, tf.float32) for flag in flags]
 
 
-def _codes(codes: tf.Tensor, tracks: tf.Tensor) -> tf.Tensor:
+def codes_of(codes: tf.Tensor, tracks: tf.Tensor) -> tf.Tensor:
+    """int32, shaped as ``tracks``: their artists or albums, -1 where there is no track or it is unknown."""
     return tf.where(tracks >= 0, looked_up(codes, tf.maximum(tracks, 0)), -1)
 
 

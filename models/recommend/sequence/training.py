@@ -10,7 +10,7 @@ from models.recommend.sequence.config import SequenceConfig
 from models.recommend.sequence.copying import Grid
 from models.recommend.sequence.followers import FollowerTables
 from models.recommend.sequence.network import Network
-from models.recommend.sequence.ties import TIES, Ties
+from models.recommend.sequence.ties import TIES, Ties, codes_of
 from models.recommend.sequence.windows import Batch, Plays
 from models.recommend.towers import MASKED, ItemTower
 
@@ -96,7 +96,9 @@ class Trainer:
         explore = tf.scatter_nd(where, explore, tf.shape(batch.targets, tf.int64))
         if not (config.copy_heads or config.successors):
             return explore, alone
-        grid = Grid(plays.tracks, self._codes(self._artists, plays), self._codes(self._albums, plays), last=False)
+        grid = Grid(
+            plays.tracks, *(codes_of(codes, plays.tracks) for codes in (self._artists, self._albums)), last=False
+        )
         followers = None if self._tables is None else self._tables.of(plays.tracks, batch.folds)
         mixed = network.mixture(states, items, grid, followers, ties, last=False)
         return network.likelihood(explore, plays, batch.targets, mixed), alone
@@ -143,6 +145,3 @@ class Trainer:
         beta = share * (self._config.gbce_t * (1 - 1 / share) + 1 / share)
         negative = tf.reduce_sum(tf.where(hit, 0.0, tf.nn.softplus(wrong)), 1)
         return tf.reduce_mean(beta * tf.nn.softplus(-right) + negative) / drawn
-
-    def _codes(self, codes: tf.Tensor, plays: Plays) -> tf.Tensor:
-        return tf.where(plays.tracks >= 0, tf.gather(codes, tf.maximum(plays.tracks, 0)), -1)
