@@ -63,26 +63,33 @@ class Line(ABC):
         self.skips.setdefault(moment.user, []).extend(heard.skipped.tolist())
         return heard
 
+    @abstractmethod
     def listen(self, moment: Moment, k: int) -> Heard:
         """The session with this policy's lists."""
-        kept, skips = self.kept.get(moment.user, ()), self.skips.get(moment.user, ())
-        known = [*kept[-LATEST_KEPT:], *skips[-LATEST_SKIPS:]]
-        return listen(moment, lambda shown: self.list(moment, {*known, *shown}, len(shown), k))
 
     def elsewhere(self, kept: Mapping[int, Sequence[int]]) -> None:
         """What listeners heard today when they chose by themselves; every line has the same."""
         for user, tracks in kept.items():
             self.kept.setdefault(user, []).extend(tracks)
 
-    @abstractmethod
-    def list(self, moment: Moment, left_out: set[int], place: int, k: int) -> list[int]:
-        """``k`` tracks, best first, without ``left_out``; ``place``: tracks shown in the session before."""
-
     def learn(self) -> None:  # noqa: B027  # some have nothing to learn, or somebody else does it
         """From what the listeners did in the round, all at once."""
 
 
-class RandomLine(Line):
+class PolicyLine(Line):
+    """A policy of this process: it lists what is asked for."""
+
+    def listen(self, moment: Moment, k: int) -> Heard:
+        kept, skips = self.kept.get(moment.user, ()), self.skips.get(moment.user, ())
+        known = [*kept[-LATEST_KEPT:], *skips[-LATEST_SKIPS:]]
+        return listen(moment, lambda shown: self.list(moment, {*known, *shown}, len(shown), k))
+
+    @abstractmethod
+    def list(self, moment: Moment, left_out: set[int], place: int, k: int) -> list[int]:
+        """``k`` tracks, best first, without ``left_out``; ``place``: tracks shown in the session before."""
+
+
+class RandomLine(PolicyLine):
     name = "random"
 
     def list(self, moment: Moment, left_out: set[int], place: int, k: int) -> list[int]:
@@ -90,7 +97,7 @@ class RandomLine(Line):
         return _first(rng.permutation(len(self.world.tracks)), left_out, k)
 
 
-class PopularityLine(Line):
+class PopularityLine(PolicyLine):
     """Most listeners first who kept it, then most plays (as ``models.recommend.popularity``).
 
     Equal tracks in an order that says nothing: tracks of a genre lie side by side in the world.
@@ -114,7 +121,7 @@ class PopularityLine(Line):
         self._order = np.lexsort((self._ties, -plays, -listeners))
 
 
-class TruthLine(Line):
+class TruthLine(PolicyLine):
     """Least likely to be skipped, by the world's own truth: what no policy can know, and none can be much better."""
 
     name = "truth"
@@ -137,9 +144,6 @@ class ApiLine(Line):
 
     def listen(self, moment: Moment, k: int) -> Heard:
         return self._people.session(moment)
-
-    def list(self, moment: Moment, left_out: set[int], place: int, k: int) -> list[int]:
-        raise NotImplementedError("the API is asked by the listeners' apps")
 
 
 @dataclass
