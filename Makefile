@@ -17,8 +17,7 @@ dev: $(READY) ## Dagster page, MLflow and model server together; Ctrl-C stops th
 	@.venv/bin/soundlake dev
 
 test: lint ## everything that CI runs
-	@$(PY) -m pytest -n 2 --dist loadfile -m "not long" --ignore=tests/pipeline --ignore=tests/chaos
-	@$(PY) -m pytest -m "not long" tests/pipeline tests/chaos  # whole runs and kills, in a process of their own
+	@$(PY) -m pytest -n 2 --dist loadfile --no-loadscope-reorder -m "not long"
 
 test-fast: $(READY) ## tests without Spark and without whole runs
 	@$(PY) -m pytest -n 2 --dist loadfile -m "not spark and not slow and not e2e and not long"

@@ -198,7 +198,8 @@ def test_no_request_fails_while_a_batching_server_changes_versions(world, tmp_pa
                 try:
                     answer = client.ask(world.name, asked, signature, label="stable")
                     seen.add(answer.version)
-                    if signature == "score" and not np.array_equal(answer.outputs["scores"], alone[answer.version]):
+                    right = alone[answer.version]  # but for how a sum over more rows is rounded
+                    if signature == "score" and not np.allclose(answer.outputs["scores"], right, atol=1e-5):
                         failures.append(f"version {answer.version} answered {answer.outputs['scores']}")
                 except Exception as error:
                     failures.append(str(error))
