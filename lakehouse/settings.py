@@ -75,8 +75,8 @@ class Settings(BaseSettings):
     canary_requests: int = Field(500, ge=1, description="requests that it answers before it is judged")
     canary_hours: float = Field(24, gt=0, description="hours after which it is judged on what has come")
     canary_psi: float = Field(0.25, gt=0, description="stability index of its scores from which it is rolled back")
-    api_address: str = Field(
-        "http://127.0.0.1:8600", description="recommendation API whose /metrics a new version is judged by"
+    api_address: str | None = Field(
+        None, description="recommendation API whose /metrics a new version is judged by; unset: at api_port, here"
     )
     api_port: int = Field(8600, ge=1, le=65535, description="port of the recommendation API")
     api_token: SecretStr | None = Field(None, description="bearer token that the API asks for; unset: it asks for none")
@@ -84,6 +84,7 @@ class Settings(BaseSettings):
     api_rate: float = Field(200, ge=0, description="requests a second of one client; 0: no limit")
     api_burst: int = Field(400, ge=1, description="requests that a client may send at once before the rate counts")
     api_model_timeout_ms: int = Field(250, ge=1, description="ms that the model may take a request, retry included")
+    api_in_flight: int = Field(32, ge=1, description="requests that may wait for the model at once; more are not asked")
     api_candidates: int = Field(100, ge=0, description="candidates from the version's item index; 0: the model's own")
     api_index_from: int = Field(
         200_000,
@@ -189,6 +190,11 @@ class Settings(BaseSettings):
             return self.serving_address
         file = self.server_address_file
         return file.read_text().strip() if file.exists() else None
+
+    @property
+    def api_url(self) -> str:
+        """Where the recommendation API is looked for."""
+        return self.api_address or f"http://127.0.0.1:{self.api_port}"
 
     @property
     def models_config(self) -> Path:

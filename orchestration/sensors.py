@@ -143,9 +143,9 @@ def _not_yet(settings: Settings, rollout: Any) -> str | None:
 
     if datetime.now(UTC) - datetime.fromisoformat(rollout.opened_at) > timedelta(hours=settings.canary_hours):
         return None
-    traffic, trial = scrape(settings.api_address), Trial.load(settings.models_dir)
+    traffic, trial = scrape(settings.api_url), Trial.load(settings.models_dir)
     if traffic is None:
-        return f"Version {rollout.canary} is on trial; no API answers at {settings.api_address}."
+        return f"Version {rollout.canary} is on trial; no API answers at {settings.api_url}."
     if trial is None or trial.opened_at != rollout.opened_at:
         return None
     trial = trial.seen(traffic)

@@ -47,4 +47,4 @@ def canary_trial(
         settings.canary_hours,
         Thresholds(psi=settings.canary_psi),
     )
-    return CanaryTrial(publisher(settings, running, on_step), lambda: scrape(settings.api_address), rules)
+    return CanaryTrial(publisher(settings, running, on_step), lambda: scrape(settings.api_url), rules)

@@ -61,7 +61,7 @@ def _print_trial(settings: Settings) -> None:
         console.print("No version is on trial")
         return
     console.print(f"Version {trying.canary} is on trial: {trying.share:.1%} of listeners since {trying.opened_at}")
-    trial, traffic = Trial.load(settings.models_dir), scrape(settings.api_address)
+    trial, traffic = Trial.load(settings.models_dir), scrape(settings.api_url)
     if trial is None or trial.opened_at != trying.opened_at:
         return
     total = trial.seen(traffic).total if traffic is not None else trial.total
@@ -72,7 +72,7 @@ def _print_trial(settings: Settings) -> None:
             line += f", p95 {one.latency.quantile(0.95) * 1000:.1f} ms, median top score {one.scores.quantile(0.5):.3g}"
         console.print(line)
     if traffic is None:
-        console.print(f"  no API answers at {settings.api_address}: the figures are those of the last look")
+        console.print(f"  no API answers at {settings.api_url}: the figures are those of the last look")
 
 
 def rollback(

@@ -136,3 +136,8 @@ def test_places_on_s3_reach_dagster_and_mlflow(tmp_path):
     assert settings.artifact_root == "s3://models/a"
     with pytest.raises(ValidationError, match="is not on S3: write s3://bucket/prefix"):
         Settings(compute_logs="/var/log")
+
+
+def test_the_api_is_looked_for_where_it_is_started_unless_told(tmp_path):
+    assert Settings(lake=str(tmp_path), api_port=8700).api_url == "http://127.0.0.1:8700"
+    assert Settings(lake=str(tmp_path), api_address="http://api:80").api_url == "http://api:80"

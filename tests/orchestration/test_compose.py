@@ -105,6 +105,12 @@ def test_mlflow_listens_where_the_settings_say(compose):
     assert f"{host}:*" in allowed
 
 
+def test_the_api_is_judged_where_it_listens(compose):
+    host, port = re.fullmatch(r"http://(\w+):(\d+)", compose["x-settings"]["SOUNDLAKE_API_ADDRESS"]).groups()
+    assert port == str(Settings.model_fields["api_port"].default)
+    assert f"127.0.0.1:{port}:{port}" in compose["services"][host]["ports"]
+
+
 def test_nothing_is_open_to_other_machines_and_servers_are_not_root(compose):
     for name, service in compose["services"].items():
         assert all(port.startswith("127.0.0.1:") for port in service.get("ports", [])), name
