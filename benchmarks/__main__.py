@@ -1,6 +1,6 @@
 """`make bench`: every benchmark, one after the other, into docs/benchmarks.md.
 
-python -m benchmarks [ingest online serving model_server online_path stream race activity cold_start compression]
+python -m benchmarks [ingest online serving model_server online_path closed_loop stream race activity ...]
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ PARTS = (
     "serving",
     "model_server",
     "online_path",
+    "closed_loop",
     "activity",
     "cold_start",
     "compression",

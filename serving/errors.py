@@ -29,6 +29,10 @@ class ModelFailed(ModelServerError):
     """The server could not load a version; the message carries its reason."""
 
 
+class Overloaded(ModelServerError):
+    """The server was not asked: too many requests wait for it already."""
+
+
 def translate(address: str, error: grpc.RpcError) -> ModelServerError:
     """A failed call to the server at `address` as one of the errors above."""
     code, details = error.code(), error.details()

@@ -15,7 +15,7 @@ from tensorflow_serving.apis import (
 
 from serving.model_server import core
 from serving.model_server.configuration import read_reload_request
-from serving.model_server.errors import as_serving_error
+from serving.model_server.errors import ServingError, as_serving_error
 from serving.model_server.manager import ModelManager
 from serving.model_server.metrics import Metrics
 
@@ -61,6 +61,8 @@ class PredictionService(prediction_service_pb2_grpc.PredictionServiceServicer):
     def _measured(self, api: str, call, request, model: str, context):
         started, status = time.perf_counter(), "OK"
         try:
+            if not context.is_active():
+                raise ServingError(grpc.StatusCode.CANCELLED, "the caller gave up while the request waited its turn")
             return call(self._manager, request)
         except Exception as error:
             failure = as_serving_error(error)

@@ -13,6 +13,7 @@ Cause = Literal[
     "empty_history",
     "model_unreachable",
     "model_timeout",
+    "overloaded",
     "model_not_served",
     "model_error",
     "store_unavailable",

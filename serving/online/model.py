@@ -13,7 +13,7 @@ import grpc
 
 from serving.answers import Prediction
 from serving.client import CHANNEL_OPTIONS
-from serving.errors import ModelNotServed, ModelServerError, ServerUnreachable, translate
+from serving.errors import ModelNotServed, ModelServerError, Overloaded, ServerUnreachable, translate
 from serving.online.tensors import array, fill
 
 RETRY_WAIT_S = 0.15
@@ -146,6 +146,8 @@ class Versions:
 
 def cause_of(error: ModelServerError) -> str:
     """Why there is no answer of the model, for ``degraded.cause``."""
+    if isinstance(error, Overloaded):
+        return "overloaded"
     if error.code is grpc.StatusCode.DEADLINE_EXCEEDED:
         return "model_timeout"
     if isinstance(error, ServerUnreachable):

@@ -15,7 +15,7 @@ from lakehouse.settings import Settings
 from models.recommend.diversify import Diversity
 from models.recommend.explore import Exploration
 from models.recommend.sentences import Listening
-from serving.errors import ModelServerError, ServerUnreachable
+from serving.errors import ModelServerError, Overloaded, ServerUnreachable
 from serving.gate import HISTORY
 from serving.online.answers import Degraded, Item, Reply, Timings, item_of
 from serving.online.cache import Recent
@@ -52,6 +52,7 @@ class OnlinePath:
         self.listeners, self.ranker = listeners, ranker
         self.labels = Labels(settings.models_dir)
         self.catalogue = Catalogue()
+        self._in_flight = 0
         # A list that is drawn is another one each time.
         self._recent: Recent[tuple[Ranking, list[Item]]] = Recent(
             0 if settings.api_explore else settings.api_cache_seconds
@@ -116,11 +117,16 @@ class OnlinePath:
         """Raises a ``ModelServerError``."""
         if self.ranker is None:
             raise ServerUnreachable("", grpc.StatusCode.UNAVAILABLE, "no model server is known to this API")
+        if self._in_flight >= self._settings.api_in_flight:
+            what = f"{self._in_flight} requests wait for the model already (SOUNDLAKE_API_IN_FLIGHT)"
+            raise Overloaded(self.ranker.model.address, grpc.StatusCode.RESOURCE_EXHAUSTED, what)
         inputs = inputs_of(history, left_out, ask.context, known.profile)
         how, began = self._arrangement(ask.k, request_id), time.perf_counter()
+        self._in_flight += 1
         try:
             return await self.ranker.rank(inputs, ask.k, how, self.catalogue.info, label, ask.explain)
         finally:
+            self._in_flight -= 1
             self._metrics.model.labels(label).observe(time.perf_counter() - began)
 
     def _arrangement(self, k: int, request_id: str) -> Arrangement:

@@ -8,10 +8,13 @@ import threading
 import grpc
 import numpy as np
 import pytest
+from tensorflow_serving.apis import predict_pb2
 from tiny_model import expected_scores, recommend_inputs, write_warmup
 
 from serving.answers import as_text
 from serving.errors import ModelFailed, ModelNotServed, ModelServerError
+from serving.model_server.grpc_api import PredictionService
+from serving.model_server.metrics import Metrics
 
 
 @pytest.fixture
@@ -199,3 +202,18 @@ def test_no_request_fails_while_versions_change(served):
             thread.join()
     assert failures == []
     assert answered == {1, 2}
+
+
+def test_a_request_whose_caller_has_given_up_is_not_run():
+    class Gone:
+        def is_active(self) -> bool:
+            return False
+
+        def abort(self, code, text):
+            raise RuntimeError(code.name, text)
+
+    metrics = Metrics()
+    service = PredictionService(None, metrics)  # without any model: a run would be an error of another kind
+    with pytest.raises(RuntimeError, match="CANCELLED"):
+        service.Predict(predict_pb2.PredictRequest(model_spec={"name": "m"}), Gone())
+    assert 'model_name="m",status="CANCELLED"} 1' in metrics.render()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import signal
 import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -57,6 +58,19 @@ def test_a_model_server_that_hangs_is_killed_and_comes_back(own_server, served):
         while ask(api)["degraded"] is not None:
             assert time.monotonic() < deadline
             time.sleep(0.1)
+
+
+@pytest.mark.slow
+def test_more_requests_than_may_wait_for_the_model_are_answered_at_once(own_server, served):
+    settings = served.model_copy(update={"api_model_timeout_ms": 3000, "api_in_flight": 2, "api_cache_seconds": 0})
+    with running(settings, own_server.address) as api, ThreadPoolExecutor(3) as clients:
+        os.kill(own_server.pid, signal.SIGSTOP)
+        try:
+            found = list(clients.map(lambda _: ask(api)["degraded"]["cause"], range(3)))
+        finally:
+            os.kill(own_server.pid, signal.SIGCONT)
+        assert sorted(found) == ["model_timeout", "model_timeout", "overloaded"]
+        assert ask(api)["degraded"] is None  # the places are free again
 
 
 def test_no_model_server_at_all_and_a_model_that_is_not_served(lake_settings, served, world):
