@@ -15,6 +15,7 @@ from pathlib import Path
 import numpy as np
 import tensorflow as tf
 
+from models.branches import call_branches
 from models.context import Categories
 from models.context.served import MomentCodes
 from models.recommend.base import UNRANKED, CatalogueRecommender, Requests
@@ -100,7 +101,15 @@ class RecommenderModule(tf.Module):
 
     def _rank(self, history, context, exclude, candidates, k):
         """The whole answer of one request: as :meth:`_recommend` of what the model finds and of ``candidates`` (string
-        [B, C], "" is padding), with the reasons of the tracks in the list, as of :meth:`_reasons`."""
+        [B, C], "" is padding), with the reasons of the tracks in the list, as of :meth:`_reasons`.
+
+        The branch of a condition that hardly ever fails: it is called as a function then, see :mod:`models.branches`.
+        """
+        asked, some = (history, context, exclude, candidates, k), tf.shape(history)[0] > 0
+        answer = tf.cond(some, lambda: self._ranked(*asked), lambda: self._ranked_of_none(k))
+        return answer | {"groups": tf.constant(self.parts.groups)}
+
+    def _ranked(self, history, context, exclude, candidates, k):
         rows, moment, excluded = self._asked(history, context, exclude)
         plays = newest_first(rows, self.scorer.config.history)
         best = self.scorer.shortlist(plays, moment, excluded, self._tracks(candidates)).best(k)
@@ -112,8 +121,13 @@ class RecommenderModule(tf.Module):
             "scores": tf.pad(best.values, missing, constant_values=UNRANKED),
             "plays": tf.pad(found.plays, [*missing, [0, 0], [0, 0]]),
             "rest": tf.pad(found.rest, [*missing, [0, 0]]),
-            "groups": tf.constant(found.groups),
         }
+
+    def _ranked_of_none(self, k):
+        """An answer without rows; call it after :meth:`_ranked`, which makes the groups known."""
+        by_play, groups = len(self.scorer.attribution.of_plays) + 1, len(self.parts.groups)
+        nothing = {"scores": [0, k], "plays": [0, k, 0, by_play], "rest": [0, k, groups]}
+        return {"track_ids": tf.fill([0, k], "")} | {name: tf.zeros(shape) for name, shape in nothing.items()}
 
     def _encode(self, history, context):
         """vector float32 [B, D]: its inner products with the vectors of the tracks (:data:`ITEM_VECTORS`) order them as
@@ -151,6 +165,7 @@ def write_saved_model(model: CatalogueRecommender, path: Path, name: str = "reco
         with tempfile.TemporaryDirectory() as tables:
             module = RecommenderModule(model, Path(tables))
             tf.saved_model.save(module, str(partial), signatures=dict(module.served))
+        call_branches(partial)
         write_warmup(partial, name, model.catalogue.ids, module.served)
         if "encode" in module.served:
             np.save(partial / ITEM_VECTORS, module.scorer.sequence.item_vectors())

@@ -67,6 +67,10 @@ def test_one_call_gives_the_list_and_its_reasons(saved, two_stage, data):
     plays, rest, _ = saved.reasons(asked[:1], ranked["track_ids"][0].tolist())
     np.testing.assert_allclose(ranked["plays"][0, :, : plays.shape[1]], plays, atol=1e-4)
     np.testing.assert_allclose(ranked["rest"][0], rest, atol=1e-4)
+    nobody = {name: part.shape for name, part in saved.rank(Requests.of([]), [], 4).items()}
+    assert nobody.pop("groups") == ranked["groups"].shape
+    assert nobody == {name: (0, 4, *ranked[name].shape[2:]) for name in nobody} | {
+        "plays": (0, 4, 0, plays.shape[2])}  # fmt: skip
 
 
 def test_candidates_of_others_are_ranked_among_its_own(saved, data):
