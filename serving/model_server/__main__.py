@@ -48,8 +48,8 @@ def parser() -> argparse.ArgumentParser:
     flags.add_argument(
         "--tensorflow_inter_op_parallelism",
         type=int,
-        default=-1,
-        help="operations of one request run at once; below 0: one after another, in the thread of the request",
+        default=0,
+        help="operations of a request run at once while requests come one at a time; 0: one a core; below 0: one",
     )
     flags.add_argument(
         "--enable_batching", type=_boolean, nargs="?", const=True, default=False, help="run requests together"
@@ -97,18 +97,20 @@ def _run(options: argparse.Namespace, stop: threading.Event) -> int:
     from serving.config import load_server_config
     from serving.model_server.batching import Batcher, parameters_of
     from serving.model_server.c_api import start_threads
+    from serving.model_server.crowd import Crowd
     from serving.model_server.manager import ModelManager, loader
     from serving.model_server.servable import session_config
 
     parameters = parameters_of(options.enable_batching, options.batching_parameters_file)
     config = session_config(options.tensorflow_intra_op_parallelism, options.tensorflow_inter_op_parallelism)
     start_threads(config)
+    crowd = Crowd() if options.tensorflow_inter_op_parallelism >= 0 else None
     batcher = Batcher(parameters) if parameters else None
     manager = ModelManager(
         options.file_system_poll_wait_seconds,
         options.allow_version_labels_for_unavailable_models,
         dict(options.mount),
-        loader(config),
+        loader(config, crowd),
         batcher,
     )
     try:

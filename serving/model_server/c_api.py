@@ -176,9 +176,14 @@ class Session:
             found[place].operation, found[place].index = pointer, int(index)
         return found
 
-    def run(self, feeds: ctypes.Array, inputs: Sequence[bytes], fetches: ctypes.Array) -> list[Value]:
-        """Feed serialised `TensorProto`s and return what is fetched. Raises `ServingError` in TensorFlow's words."""
-        lib = library()
+    def run(
+        self, feeds: ctypes.Array, inputs: Sequence[bytes], fetches: ctypes.Array, spread: bool = False
+    ) -> list[Value]:
+        """Feed serialised `TensorProto`s and return what is fetched. Raises `ServingError` in TensorFlow's words.
+
+        spread: over the session's threads; otherwise all runs in the thread that calls.
+        """
+        lib, options = library(), None if spread else byref(_in_this_thread())
         values, results = (c_void_p * len(feeds))(), (c_void_p * len(fetches))()
         try:
             with _Status() as status:
@@ -188,7 +193,7 @@ class Session:
                     lib.TF_TensorFromProto(byref(buffer), tensor, status.pointer)
                     status.check()
                 lib.TF_SessionRun(
-                    self._session, None, feeds, values, len(feeds), fetches, results, len(fetches),
+                    self._session, options, feeds, values, len(feeds), fetches, results, len(fetches),
                     None, 0, None, status.pointer,
                 )  # fmt: skip
                 status.check()
@@ -197,6 +202,17 @@ class Session:
             for tensor in (*values, *results):
                 if tensor:
                     lib.TF_DeleteTensor(tensor)
+
+
+@cache
+def _in_this_thread() -> _Buffer:
+    """The `RunOptions` that say so."""
+    from tensorflow.core.protobuf import config_pb2
+
+    content = config_pb2.RunOptions(inter_op_thread_pool=-1).SerializeToString()
+    buffer = _Buffer(ctypes.cast(c_char_p(content), c_void_p), len(content), None)
+    buffer.content = content  # it points there
+    return buffer
 
 
 def _value(lib: ctypes.CDLL, tensor: int) -> Value:

@@ -13,6 +13,7 @@ import grpc
 
 from serving.model_server.batching import Batcher
 from serving.model_server.configuration import check_config, resolve_labels
+from serving.model_server.crowd import Crowd
 from serving.model_server.errors import ServingError, as_serving_error
 from serving.model_server.servable import Servable
 from serving.model_server.state import State, VersionEntry, next_action
@@ -24,12 +25,14 @@ LOGGER = logging.getLogger(__name__)
 LOADER_NICENESS = 10
 
 
-def loader(config: bytes = b"") -> Callable[[Path, int], Servable]:
-    """How the server loads a version: into a session with the `ConfigProto` given, its warm-up replayed."""
+def loader(config: bytes = b"", crowd: Crowd | None = None) -> Callable[[Path, int], Servable]:
+    """How the server loads a version: into a session with the `ConfigProto` given, its warm-up replayed; that runs in
+    the loading thread alone, whose niceness the session's threads do not have."""
 
     def load_servable(path: Path, version: int) -> Servable:
         servable = Servable(path, config)
         replay_warmup(servable, version)
+        servable.crowd = crowd
         return servable
 
     return load_servable
