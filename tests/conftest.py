@@ -99,8 +99,8 @@ def lake(spark, settings):
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items) -> None:
-    """Whoever asks for the session is marked, so that no test can forget it. The whole run comes first: it takes longest,
-    and beside it the other process goes through the rest."""
+    """Whoever asks for the session is marked, so that no test can forget it. The whole run comes first: it takes
+    longest, and beside it the other process goes through the rest."""
     for item in items:
         if "spark" in getattr(item, "fixturenames", ()):
             item.add_marker(pytest.mark.spark)
