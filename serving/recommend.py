@@ -8,18 +8,18 @@ week) are looked up, never guessed.
 from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
-from typing import Any
+from dataclasses import dataclass, field
+from typing import Any, NamedTuple
 
 import numpy as np
 
 from models.context.wire import words
-from models.recommend.explain import Explanation, Played, TrackInfo, attribute_key
+from models.recommend.explain import Explanation, Played, TrackInfo, attribute_key, explanations
 from models.recommend.sentences import Listening, sentence
 from serving.answers import as_text
 from serving.client import ModelClient
 from serving.errors import ModelNotServed, ModelServerError, ServerUnreachable
-from serving.slate import Arrangement, arranged
+from serving.slate import Arrangement, Place, arranged
 
 PLAY, PLAYED_BEFORE = "play", "played_before"
 SAME_ARTIST, SAME_GENRE, POPULAR = "same_artist", "same_genre", "popular"
@@ -117,14 +117,7 @@ def recommend(
     shares, told = _why(client, name, answer.version, asked, candidates, timeout)
     listening = Listening(list(history), times, context=context)
     writer = ReasonWriter(listening, track_info or {}, frozenset(popular))
-    return Recommendations(
-        name,
-        answer.version,
-        [
-            replace(writer.recommendation(at.track_id, at.score, shares[i], told[i]), propensity=at.propensity)
-            for i, at in enumerate(places)
-        ],
-    )
+    return Recommendations(name, answer.version, writer.recommendations(places, shares, told))
 
 
 def inputs_of(
@@ -148,29 +141,33 @@ def ranked_of(outputs: Mapping[str, np.ndarray]) -> list[tuple[str, float]]:
     return [(track_id, score) for track_id, score in zip(ids.tolist(), scores, strict=True) if track_id]
 
 
-def told_of(outputs: Mapping[str, np.ndarray]) -> tuple[np.ndarray, list[Told]]:
+def told_of(outputs: Mapping[str, np.ndarray]) -> tuple[np.ndarray, Told]:
     """Contributions [C, L+1] of the first request, and its reasons, of what the signature `reasons` answers."""
     plays, rest = outputs["plays"][0], outputs["rest"][0]
-    groups = as_text(outputs["groups"]).tolist()
     shares = np.concatenate([plays.sum(2), rest.sum(1, keepdims=True)], 1)
-    return shares, [(plays[c], rest[c], groups) for c in range(len(plays))]
+    return shares, Told(plays, rest, as_text(outputs["groups"]).tolist())
 
 
-def untold(candidates: Sequence, plays: int) -> tuple[np.ndarray, list[Told]]:
+def untold(candidates: Sequence, plays: int) -> tuple[np.ndarray, None]:
     """The same where nobody says why, for a history of so many plays: zeros and None."""
-    return np.zeros((len(candidates), plays + 1), np.float32), [None] * len(candidates)
+    return np.zeros((len(candidates), plays + 1), np.float32), None
 
 
 def _strings(values: list) -> np.ndarray:
     return np.array(values, dtype=object)
 
 
-Told = tuple[np.ndarray, np.ndarray, list[str]] | None  # plays [L, P], rest [G] and the G groups of one candidate
+class Told(NamedTuple):
+    """The parts of C candidates' scores: plays float [C, L, P], rest float [C, G], and the names of the G groups."""
+
+    plays: np.ndarray
+    rest: np.ndarray
+    groups: list[str]
 
 
 def _why(
     client: ModelClient, name: str, version: int, asked: dict, candidates: list[str], timeout: float | None
-) -> tuple[np.ndarray, list[Told]]:
+) -> tuple[np.ndarray, Told | None]:
     """Contributions [C, L+1] by the same version that answered, and its reasons, None of a model without them; zeros
     and None when the version has gone meanwhile."""
     shares, nothing = untold(candidates, asked["history"].shape[1])
@@ -202,8 +199,18 @@ class ReasonWriter:
         self._listening, self._played = listening, Played(self._history, track_info)
         self._genres = {track_info.get(track, {}).get("genre") for track in self._played.keys} - {None, ""}
 
-    def recommendation(self, track_id: str, score: float, contributions: np.ndarray, told: Told) -> Recommendation:
-        shares = self._shares(contributions)
+    def recommendations(
+        self, places: Sequence[Place], contributions: np.ndarray, told: Told | None
+    ) -> list[Recommendation]:
+        """Of the tracks at ``places``; contributions float [C, L+1] and told beside them."""
+        tracks = [place.track_id for place in places]
+        rows = zip(places, self._shares(contributions), self._explanations(tracks, told), strict=True)
+        return [self._recommendation(*row) for row in rows]
+
+    def _recommendation(
+        self, place: Place, shares: dict[str, float], explanation: Explanation | None
+    ) -> Recommendation:
+        track_id = place.track_id
         again = shares.pop(track_id, 0.0)
         plays = [
             Reason(PLAY, f"you played {self._named(played)}", played, share)
@@ -213,7 +220,6 @@ class ReasonWriter:
             plays = [Reason(PLAYED_BEFORE, "you played it before", track_id, again)]
         facts = self._facts(track_id)
         info = self._info.get(track_id, {})
-        explanation = self._explanation(track_id, told)
         words = (
             self._sentence(plays, facts) if explanation is None else sentence(explanation, self._info, self._listening)
         )
@@ -221,29 +227,30 @@ class ReasonWriter:
             track_id,
             info.get("title") or None,
             info.get("artist") or None,
-            score,
+            place.score,
             (*plays, *facts),
             words,
             explanation,
+            place.propensity,
         )
 
-    def _explanation(self, track_id: str, told: Told) -> Explanation | None:
+    def _explanations(self, tracks: Sequence[str], told: Told | None) -> list[Explanation | None]:
         if told is None:
-            return None
-        plays, rest, groups = told
-        plays = plays[: len(self._history)]
-        return Explanation.of(track_id, self._history, plays, rest, groups, self._info, self._played, LEAST)
+            return [None] * len(tracks)
+        plays = told.plays[:, : len(self._history)]
+        return [*explanations(tracks, self._history, plays, told.rest, told.groups, self._info, self._played, LEAST)]
 
-    def _shares(self, contributions: np.ndarray) -> dict[str, float]:
-        """Played track -> its part (0 to 1) of all that raised the score; repeated plays count together."""
+    def _shares(self, contributions: np.ndarray) -> list[dict[str, float]]:
+        """Of each track: played track -> its part (0 to 1) of all that raised the score; repeated plays count
+        together."""
         contributions = np.asarray(contributions, np.float64)
-        total = self._played.together(contributions[: len(self._history), None])[:, 0].tolist()
-        positive = float(contributions[contributions > 0].sum())
-        return {
-            played: min(value / positive, 1.0)
-            for played, value in zip(self._played.keys, total, strict=True)
-            if played and value > 0
-        }
+        total = self._played.together(contributions[:, : len(self._history), None])[..., 0]
+        raised = np.where(contributions > 0, contributions, 0.0).sum(1)
+        keys = self._played.keys
+        return [
+            {key: min(value / positive, 1.0) for key, value in zip(keys, row, strict=True) if key and value > 0}
+            for row, positive in zip(total.tolist(), raised.tolist(), strict=True)
+        ]
 
     def _facts(self, track_id: str) -> list[Reason]:
         facts = []

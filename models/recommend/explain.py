@@ -84,24 +84,8 @@ class Explanation:
         explains several tracks. ``least``: plays that give (or take) less than this share of what all plays do are told
         as one, as what else there is. Raises ValueError where lengths differ or a part is not finite.
         """
-        plays, rest = np.asarray(plays, np.float64), np.asarray(rest, np.float64)
-        if len(plays) != len(history) or plays.shape[1] > len(groups) or rest.shape != (len(groups),):
-            raise ValueError(
-                f"explanation of {track_id}: parts {plays.shape} and {rest.shape} for {len(history)} plays and "
-                f"{len(groups)} groups"
-            )
-        if not (np.isfinite(plays).all() and np.isfinite(rest).all()):
-            raise ValueError(f"explanation of {track_id}: a part is not finite; is the track one that was ranked?")
-        reasons, small = _of_plays(track_id, played or Played(history, info or {}), plays, groups, least)
-        known = dict(zip(groups, rest.tolist(), strict=True))
-        known[OTHER] = known.get(OTHER, 0.0) + small
-        base = known.pop(BASE, 0.0)
-        for group, value in known.items():
-            kind, _, name = group.partition(".")
-            if value:
-                reasons.append(Reason(kind, name or kind, value))
-        reasons.sort(key=lambda reason: -reason.contribution)
-        return cls(track_id, base + sum(reason.contribution for reason in reasons), base, tuple(reasons))
+        plays, rest = np.asarray(plays)[None], np.asarray(rest)[None]
+        return explanations([track_id], history, plays, rest, groups, info, played, least)[0]
 
     @classmethod
     def linear(
@@ -120,7 +104,7 @@ class Explanation:
         raised = sum(reason.contribution for reason in self.reasons if reason.contribution > 0)
         return contribution / raised if raised > 0 else 0.0
 
-    def cause(self, info: TrackInfo | None = None, kinds: Collection[str] | None = None) -> Cause | None:
+    def cause(self, kinds: Collection[str] | None = None) -> Cause | None:
         """The reason to name, None where nothing (of the ``kinds``, if given) raised the score.
 
         That is the largest play or field of the context, if it makes at least ``NAMEABLE`` of what raised the score,
@@ -130,23 +114,15 @@ class Explanation:
         """
         raised = [Cause(r.kind, (r.key,), r.contribution) for r in self.reasons if r.contribution > 0]
         least = NAMEABLE * sum(cause.contribution for cause in raised)
-        together = (self._together(attribute, info or {}) for attribute in ("artist", "album"))
+        together = (self._together(attribute) for attribute in ("artist", "album"))
         raised += [cause for cause in together if cause is not None]
         if kinds is not None:
             return max((c for c in raised if c.kind in kinds), key=lambda cause: cause.contribution, default=None)
         named = [c for c in raised if c.contribution >= least and removable(c)]
         return max(named or raised, key=lambda cause: cause.contribution, default=None)
 
-    def _together(self, attribute: str, info: TrackInfo) -> Cause | None:
-        own = attribute_key(self.track_id, attribute, info)
-        if own is None:
-            return None
-        plays = [
-            reason
-            for reason in self.reasons
-            if reason.kind == PLAY and reason.contribution > 0 and reason.key != self.track_id
-            and attribute_key(reason.key, attribute, info) == own
-        ]  # fmt: skip
+    def _together(self, attribute: str) -> Cause | None:
+        plays = [r for r in self.reasons if attribute in r.same and r.contribution > 0]
         total = sum(reason.contribution for reason in plays)
         if len(plays) < 2 or max(reason.contribution for reason in plays) > total / 2:
             return None
@@ -197,7 +173,7 @@ class Played:
         return found
 
     def together(self, plays: np.ndarray) -> np.ndarray:
-        """float64 [K, P]: parts of the plays [L, P], those of one track added up."""
+        """float64 [..., K, P]: parts of the plays [..., L, P], those of one track added up."""
         return self._together @ plays
 
 
@@ -212,13 +188,37 @@ def explanations(
     rest: np.ndarray,
     groups: Sequence[str],
     info: TrackInfo | None = None,
+    played: Played | None = None,
+    least: float = 0.0,
 ) -> list[Explanation]:
-    """One request's answer: plays [C, L, P] and rest [C, G] of the C ``tracks``, as of the signature ``reasons``."""
-    played = Played(history, info or {})
-    return [
-        Explanation.of(track, history, of_plays, of_rest, groups, info, played)
-        for track, of_plays, of_rest in zip(tracks, plays, rest, strict=True)
-    ]
+    """One request's answer: plays [C, L, P] and rest [C, G] of the C ``tracks``, as of the signature ``reasons``; all
+    else as of :meth:`Explanation.of`."""
+    plays, rest = np.asarray(plays, np.float64), np.asarray(rest, np.float64)
+    n, length = len(tracks), len(history)
+    if plays.shape[:2] != (n, length) or plays.shape[2] > len(groups) or rest.shape != (n, len(groups)):
+        raise ValueError(
+            f"explanation of {', '.join(tracks)}: parts {plays.shape} and {rest.shape} for {length} plays and "
+            f"{len(groups)} groups"
+        )
+    if not (np.isfinite(plays).all() and np.isfinite(rest).all()):
+        raise ValueError(f"explanation of {', '.join(tracks)}: a part is not finite; are all tracks ranked ones?")
+    of_plays, small = _of_plays(tracks, played or Played(history, info or {}), plays, groups, least)
+    kinds = [group.partition(".") for group in groups]
+    out = []
+    for track, reasons, others, values in zip(tracks, of_plays, small, rest.tolist(), strict=True):
+        base = 0.0
+        for group, (kind, _, name), value in zip(groups, kinds, values, strict=True):
+            if group == BASE:
+                base = value
+            elif group == OTHER:
+                others += value
+            elif value:
+                reasons.append(Reason(kind, name or kind, value))
+        if others:
+            reasons.append(Reason(OTHER, OTHER, others))
+        reasons.sort(key=lambda reason: -reason.contribution)
+        out.append(Explanation(track, base + sum(reason.contribution for reason in reasons), base, tuple(reasons)))
+    return out
 
 
 def attribute_key(track_id: str, attribute: str, info: TrackInfo) -> str | None:
@@ -228,17 +228,21 @@ def attribute_key(track_id: str, attribute: str, info: TrackInfo) -> str | None:
 
 
 def _of_plays(
-    track_id: str, played: Played, plays: np.ndarray, groups: Sequence[str], least: float
-) -> tuple[list[Reason], float]:
-    """The reasons, and what the plays give together that are too small for one."""
+    tracks: Sequence[str], played: Played, plays: np.ndarray, groups: Sequence[str], least: float
+) -> tuple[list[list[Reason]], list[float]]:
+    """Of each track the reasons, and what the plays give together that are too small for one."""
     parts = played.together(plays)
-    total, large = parts.sum(1), parts.any(1)
+    total, large = parts.sum(2), parts.any(2)
     if least:
-        large &= np.abs(total) >= least * np.abs(total).sum()
-    rows, totals, same = parts.tolist(), total.tolist(), played.same(track_id)
-    reasons = []
-    for i in np.flatnonzero(large).tolist():
-        ways = {group: value for group, value in zip(groups, rows[i], strict=False) if value}
+        size = np.abs(total)
+        large &= size >= least * size.sum(1, keepdims=True)
+    small = np.where(large, 0.0, total).sum(1).tolist()
+    row, place = np.nonzero(large)
+    found: list[list[Reason]] = [[] for _ in tracks]
+    same = [played.same(track) for track in tracks]
+    told = zip(row.tolist(), place.tolist(), parts[large].tolist(), total[large].tolist(), strict=True)
+    for track, i, values, whole in told:
+        ways = {group: value for group, value in zip(groups, values, strict=False) if value}
         key = played.keys[i]
-        reasons.append(Reason(PLAY, key, totals[i], ways, played.times[key], same.get(i, ())))
-    return reasons, float(total[~large].sum())
+        found[track].append(Reason(PLAY, key, whole, ways, played.times[key], same[track].get(i, ())))
+    return found, small

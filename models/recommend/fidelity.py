@@ -16,7 +16,7 @@ import numpy as np
 
 from models.context.wire import known
 from models.evaluation.bootstrap import RESAMPLES, Difference, Interval, mean_interval, paired_interval
-from models.recommend.explain import CONTEXT, PLAY, Cause, Explanation, TrackInfo
+from models.recommend.explain import CONTEXT, PLAY, Cause, Explanation
 from models.recommend.requests import Requests
 
 Tracks = Sequence[Sequence[str]]
@@ -65,7 +65,6 @@ def fidelity(
     model: Explainable,
     requests: Requests,
     tracks: Sequence[str],
-    info: TrackInfo | None = None,
     *,
     listeners: Sequence[str] | None = None,
     against: Tracks | None = None,
@@ -86,7 +85,7 @@ def fidelity(
     rng, kept, changes = np.random.default_rng(seed), [], []
     explained = model.explain(requests, [[track] for track in tracks])
     for row, found in enumerate(explained):
-        cause = found[0].cause(info, kinds)
+        cause = found[0].cause(kinds)
         control = None if cause is None else _control(cause, requests, row, tracks[row], rng)
         if control is not None:
             kept.append(row)

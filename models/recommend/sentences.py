@@ -79,7 +79,7 @@ def sentence(explanation: Explanation, info: TrackInfo | None = None, listening:
     A field of the context is named only where its value is known: "unknown device" is no reason to give to anybody.
     """
     info, listening = info or {}, listening or Listening()
-    cause = explanation.cause(info)
+    cause = explanation.cause()
     if cause is None:
         return OVERALL
     if cause.kind == PLAY:

@@ -6,7 +6,7 @@ import logging
 import time
 import uuid
 from collections.abc import Hashable, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import Any
 
 import grpc
@@ -150,10 +150,8 @@ class OnlinePath:
         began = time.perf_counter()
         listening = Listening(history, None, context=ask.context)
         writer = ReasonWriter(listening, self.catalogue.info, self.catalogue.popular)
-        items = []
-        for i, place in enumerate(ranking.places):
-            found = writer.recommendation(place.track_id, place.score, ranking.shares[i], ranking.told[i])
-            items.append(item_of(replace(found, propensity=place.propensity), ask.explain))
+        found = writer.recommendations(ranking.places, ranking.shares, ranking.told)
+        items = [item_of(one, ask.explain) for one in found]
         seconds.update(ranking.seconds)
         seconds["reasons"] = seconds.get("reasons", 0.0) + time.perf_counter() - began
         return items

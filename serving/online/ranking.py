@@ -25,7 +25,7 @@ class Ranking:
     label: str
     places: list[Place]
     shares: np.ndarray
-    told: list[Told]
+    told: Told | None
     seconds: dict[str, float] = field(default_factory=dict)
 
 
@@ -104,7 +104,7 @@ class Ranker:
         by = {"label": label} if version is None else {"version": version}
         return await self.model.ask(asked, signature, deadline, **by)
 
-    async def _reasons(self, inputs, ids, known, version, deadline) -> tuple[np.ndarray, list[Told]]:
+    async def _reasons(self, inputs, ids, known, version, deadline) -> tuple[np.ndarray, Told | None]:
         """By the version that ranked; without reasons where it has gone meanwhile or has no time left."""
         asked = {**inputs, "candidates": np.array([ids], dtype=object)}
         try:
@@ -112,7 +112,7 @@ class Ranker:
                 return told_of((await self.model.ask(asked, "reasons", deadline, version=version)).outputs)
             if "explain" in known:
                 answer = await self.model.ask(asked, "explain", deadline, version=version)
-                return answer.outputs["contributions"][0], [None] * len(ids)
+                return answer.outputs["contributions"][0], None
         except ModelServerError:
             pass
         return untold(ids, inputs["history"].shape[1])
@@ -127,7 +127,7 @@ def topped_up(places: list[Place], ranked: list[tuple[str, float]], k: int) -> l
     return [*places, *rest[: k - len(places)]]
 
 
-def _those(answer: Prediction, ranked: list[tuple[str, float]], ids: list[str]) -> tuple[np.ndarray, list[Told]]:
+def _those(answer: Prediction, ranked: list[tuple[str, float]], ids: list[str]) -> tuple[np.ndarray, Told | None]:
     """Reasons of the tracks that are shown, out of those of all that were ranked."""
     place = {track: i for i, (track, _) in enumerate(ranked)}
     at = [place[track] for track in ids]

@@ -73,25 +73,25 @@ def test_a_reason_says_what_it_is_and_what_the_two_have_in_common():
 def test_shares_of_any_model_are_an_explanation():
     found = Explanation.linear("river", ["gold", "", "gold"], np.array([0.5, 0.0, 0.25, 1.0]), INFO)
     assert [(r.kind, r.contribution) for r in found.reasons] == [("other", 1.0), ("play", 0.75)]
-    assert found.score == 1.75 and found.cause(INFO).keys == ("gold",)
+    assert found.score == 1.75 and found.cause().keys == ("gold",)
 
 
 def test_a_play_is_named_before_what_nobody_can_see_unless_it_hardly_counts():
     few = explained(plays={(1, "together"): 0.2}, rest={"popularity": 1.0})
-    assert few.share(0.2) > NAMEABLE and few.cause(INFO).keys == ("gold",)
+    assert few.share(0.2) > NAMEABLE and few.cause().keys == ("gold",)
     fewer = explained(plays={(1, "together"): 0.02}, rest={"popularity": 1.0})
-    assert fewer.cause(INFO).kind == "popularity"
-    assert explained(rest={"popularity": -1.0}).cause(INFO) is None
+    assert fewer.cause().kind == "popularity"
+    assert explained(rest={"popularity": -1.0}).cause() is None
 
 
 def test_several_tracks_of_the_artist_are_one_cause():
     found = explained(history=("carey", "help", "gold"),
                       plays={(0, "artist"): 0.3, (1, "artist"): 0.3, (2, "together"): 0.4})  # fmt: skip
-    cause = found.cause(INFO)
+    cause = found.cause()
     assert cause.kind == "plays_of_artist" and set(cause.keys) == {"carey", "help"}
     assert sentence(found, INFO) == "Because you played two tracks by Joni Mitchell."
     alone = explained(history=("carey", "help"), plays={(0, "artist"): 0.9, (1, "artist"): 0.1})
-    assert alone.cause(INFO).keys == ("carey",)
+    assert alone.cause().keys == ("carey",)
 
 
 LATELY = Listening(("carey", "gold", "carey"), (20 * DAY, 22 * DAY, 23 * DAY), 24 * DAY)

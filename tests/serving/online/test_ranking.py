@@ -84,7 +84,7 @@ def test_the_index_of_the_version_that_encoded_gives_the_candidates(tmp_path):
     (found,) = rank(server, tmp_path, indexes=indexes)
     assert server.asked == [("metadata", "stable"), ("encode", 3), ("rank", 3)]
     assert server.candidates == [["near-0", "near-1"]]
-    assert [place.track_id for place in found.places] == ["a", "b"] and found.told[0][2] == ["base"]
+    assert [place.track_id for place in found.places] == ["a", "b"] and found.told.groups == ["base"]
     assert found.shares.shape == (2, 2) and found.version == 3
 
 
