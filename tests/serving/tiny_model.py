@@ -27,14 +27,17 @@ def expected_scores(version: int, history: list[str], exclude: list[str] = ()) -
     return {track: float(scores[i]) for i, track in enumerate(TRACKS) if track not in exclude}
 
 
-def export_model(folder: Path, version: int) -> Path:
-    """Save the test model of `version` as `folder`/`version`, through a temporary sibling."""
+def export_model(folder: Path, version: int, weights: int | None = None, refuses: str | None = None) -> Path:
+    """Save the test model of `version` as `folder`/`version`, through a temporary sibling.
+
+    weights: the version whose vectors it has; its own by default. refuses: a track that no history may hold.
+    """
     import tensorflow as tf
 
     class DotProduct(tf.Module):
         def __init__(self):
             super().__init__()
-            vectors, bias = embeddings(version)
+            vectors, bias = embeddings(version if weights is None else weights)
             self.vectors = tf.Variable(vectors, dtype=tf.float32)
             self.bias = tf.Variable(bias, dtype=tf.float32)
             keys = tf.constant(TRACKS)
@@ -49,6 +52,7 @@ def export_model(folder: Path, version: int) -> Path:
             return tf.gather(self.vectors, tf.maximum(index, 0)) * weight
 
         def recommend(self, history, exclude, context, k):
+            tf.debugging.assert_none_equal(history, refuses or "no track")
             scores = tf.reduce_sum(self.plays(history), 1) @ tf.transpose(self.vectors) + self.bias
             hidden = tf.reduce_max(tf.one_hot(self.table.lookup(exclude), len(TRACKS)), axis=1)
             best, index = tf.math.top_k(tf.where(hidden > 0, UNKNOWN_SCORE, scores), tf.minimum(k, len(TRACKS)))
