@@ -144,7 +144,7 @@ class Session:
             graph = lib.TF_NewGraph()
             tags = (c_char_p * 1)(tag.encode())
             session = lib.TF_LoadSessionFromSavedModel(
-                options, None, os.fsencode(path), tags, 1, graph, None, status.pointer
+                options, byref(_in_this_thread()), os.fsencode(path), tags, 1, graph, None, status.pointer
             )
             lib.TF_DeleteSessionOptions(options)
             if not session:
