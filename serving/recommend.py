@@ -28,8 +28,7 @@ LEAST = 0.02
 """Share of what plays give to a score below which one of them is not told by itself."""
 
 
-@dataclass(frozen=True)
-class Reason:
+class Reason(NamedTuple):
     """One reason: kind `play` (a track of the history, with its share of the score, 0 to 1) or a fact.
 
     `played_before` stands alone: the track itself is in the history and speaks for it more than any other play.

@@ -19,6 +19,7 @@ PLAY, CONTEXT, BASE, OTHER = "play", "context", "base", "other"
 NAMEABLE = 0.1
 """Share of all that raised a score from which on a play or a field is named, whatever else raised it more."""
 ATTRIBUTES = ("artist", "album", "genre")
+_KEYS = {name: f"{name}_id" for name in ATTRIBUTES}
 TrackInfo = Mapping[str, Mapping[str, Any]]
 """Track id -> {"title", "artist", "artist_id", "album", "album_id", "genre"}; every part may be missing."""
 
@@ -45,8 +46,7 @@ class Reason(NamedTuple):
         return max(self.ways, key=lambda way: self.ways[way], default=self.kind)
 
 
-@dataclass(frozen=True)
-class Cause:
+class Cause(NamedTuple):
     """What can be named: of kind ``play``, ``plays_of_artist`` or ``plays_of_album`` the plays of the tracks ``keys``,
     of kind ``context`` the field, of every other kind a group (which cannot be taken away)."""
 
@@ -177,8 +177,9 @@ class Played:
         return self._together @ plays
 
 
-def _attributes(track_id: str, info: TrackInfo) -> tuple[str | None, ...]:
-    return tuple(attribute_key(track_id, attribute, info) for attribute in ATTRIBUTES)
+def _attributes(track_id: str, info: TrackInfo) -> list[str | None]:
+    known = info.get(track_id, {})
+    return [known.get(key) or known.get(name) or None for name, key in _KEYS.items()]
 
 
 def explanations(
@@ -224,7 +225,7 @@ def explanations(
 def attribute_key(track_id: str, attribute: str, info: TrackInfo) -> str | None:
     """What identifies a track's artist, album or genre; None where unknown."""
     known = info.get(track_id, {})
-    return known.get(f"{attribute}_id") or known.get(attribute) or None
+    return known.get(_KEYS[attribute]) or known.get(attribute) or None
 
 
 def _of_plays(

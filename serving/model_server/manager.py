@@ -22,7 +22,7 @@ from serving.model_server.versions import VersionTable
 from serving.model_server.warmup import replay_warmup
 
 LOGGER = logging.getLogger(__name__)
-LOADER_NICENESS = 19
+LOADER_NICENESS = 10
 
 
 def loader(config: bytes = b"", crowd: Crowd | None = None) -> Callable[[Path, int], Servable]:
