@@ -18,7 +18,9 @@ def lake_settings(settings):
 @pytest.fixture
 def served(world, lake_settings):
     """The tiny model, version 1, labelled stable; -> settings that name it."""
-    settings = lake_settings.model_copy(update={"model_name": world.name, "api_artist_cap": 0, "api_cache_seconds": 0})
+    patient = {"api_model_timeout_ms": 5000}  # a machine that runs other tests too may take its time
+    more = {"model_name": world.name, "api_artist_cap": 0, "api_cache_seconds": 0, **patient}
+    settings = lake_settings.model_copy(update=more)
     world.add(world.name, 1, 2)
     world.client.reload(world.model(world.name, 1, labels={"stable": 1}))
     world.client.wait_available(world.name, 1)
