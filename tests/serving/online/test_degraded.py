@@ -37,7 +37,7 @@ def own_server(world, served, tmp_path):
 
 @pytest.mark.slow
 def test_a_model_server_that_hangs_is_killed_and_comes_back(own_server, served):
-    settings = served.model_copy(update={"api_model_timeout_ms": 200})
+    settings = served.model_copy(update={"api_model_timeout_ms": 500})
     with running(settings, own_server.address) as api:
         assert ask(api)["degraded"] is None
         os.kill(own_server.pid, signal.SIGSTOP)
