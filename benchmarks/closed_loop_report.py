@@ -26,7 +26,9 @@ def values(seeds: Seeds, line: str, measure: str) -> np.ndarray:
 
 
 def over_seeds(per_seed: np.ndarray) -> Interval:
-    """Mean over the seeds, with the percentile interval of means of resampled seeds."""
+    """Mean over the seeds, with the percentile interval of means of resampled seeds, which one seed has none of."""
+    if len(per_seed) == 1:
+        return Interval(float(per_seed[0]), float("nan"), float("nan"))
     draws = np.array([per_seed @ weight / len(per_seed) for weight in resample_weights(len(per_seed))])
     return interval_of(float(per_seed.mean()), draws)
 
@@ -86,6 +88,7 @@ def plot(seeds: Seeds, path: Path, caption: str) -> None:
     for panel, title in zip(panels, ("kept, share of the plays there was time for", "soundlake less …"), strict=True):
         tidy(panel, title, "y")
         panel.set_xlabel("round (a day and a version each)")
+        panel.xaxis.get_major_locator().set_params(integer=True)
         panel.legend(fontsize=7, frameon=False)
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_bytes(png(figure))
@@ -101,13 +104,14 @@ def _band(panel, found: np.ndarray, colour: str, name: str) -> None:
 def write(config: LoopConfig, mode: str, seeds: Seeds, docs: Path) -> None:
     """Print the tables, put them into closed-loop.md, draw the plot beside it."""
     what = (
-        f"{config.listeners} listeners, {config.tracks:,} tracks, {len(seeds)} seeds; history: "
-        f"{config.history_share:.0%} of the sessions of {config.history_days} day(s); "
+        f"{config.listeners} listeners, {config.tracks:,} tracks, {_counted(len(seeds), 'seed')}; history: "
+        f"{config.history_share:.0%} of the sessions of {_counted(config.history_days, 'day')}; "
         f"beside the lists {config.own_share:.0%} of the world's own sessions of each day; lists of {config.k}."
     )
     model = f"light mode, {config.light.model}" if mode == "light" else "full mode, the whole graph with small settings"
     picture = docs / "screenshots" / f"closed-loop-{mode}.png"
-    plot(seeds, picture, f"{model}. {what} Bands: 95 % bootstrap intervals over the seeds.")
+    bands = " Bands: 95 % bootstrap intervals over the seeds." if len(seeds) > 1 else ""
+    plot(seeds, picture, f"{model}. {what}{bands}")
     steps = {name for rounds in seeds.values() for one in rounds for name in one.seconds}
     seconds = ", ".join(
         f"{name} {np.median([one.seconds[name] for r in seeds.values() for one in r if name in one.seconds]):.1f} s"
@@ -121,13 +125,20 @@ def write(config: LoopConfig, mode: str, seeds: Seeds, docs: Path) -> None:
         f"Median seconds of a round: {seconds}.",
         f"![Engagement by round](screenshots/{picture.name})",
     ]
-    size = f"--listeners {config.listeners} --tracks {config.tracks} --own-share {config.own_share:g}"
+    size = (
+        f"--listeners {config.listeners} --tracks {config.tracks} --history-days {config.history_days} "
+        f"--history-share {config.history_share:g} --own-share {config.own_share:g}"
+    )
     command = f"python -m benchmarks.closed_loop --mode {mode} --rounds {config.rounds} --seeds {len(seeds)} {size}"
     write_part(f"Figures: {mode} mode", "\n\n".join(parts), command, docs / "closed-loop.md")
 
 
 def _signed(found: Interval) -> str:
-    return f"{found.value:+.3f} [{found.lo:+.3f}, {found.hi:+.3f}]"
+    return f"{found.value:+.3f}" + ("" if np.isnan(found.lo) else f" [{found.lo:+.3f}, {found.hi:+.3f}]")
+
+
+def _counted(n: int, what: str) -> str:
+    return f"{n} {what}{'' if n == 1 else 's'}"
 
 
 def _row(cells: Sequence[str]) -> str:
