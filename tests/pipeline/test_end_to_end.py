@@ -94,21 +94,22 @@ def test_nothing_is_done_twice(settings):
     assert champion(settings) == 1
 
 
-@pytest.mark.parametrize("user", [KNOWN, UNKNOWN])
-def test_a_listener_known_or_not_gets_recommendations(settings, user):
+def test_a_listener_known_or_not_gets_recommendations(settings):
     from serving.ask import ask
     from serving.lake_model import model_server
 
-    answer = soundlake("recommend", user, "--k", "5", "--lake", settings.lake)
-    assert answer.exit_code == 0, answer.output
-    assert "recommender version 1" in answer.output
+    users = (KNOWN, UNKNOWN)
+    answers = [soundlake("recommend", user, "--k", "5", "--lake", settings.lake) for user in users]
     with model_server(settings) as running:
-        listener, found = ask(settings, running.client, user, 5)
-    assert bool(listener.history) == (user == KNOWN)
-    tracks = [item.track_id for item in found]
-    assert len(tracks) == len(set(tracks)) == 5
-    assert not set(tracks) & set(listener.history)
-    assert all((item.title or item.track_id) in answer.output for item in found)
+        asked = [ask(settings, running.client, user, 5) for user in users]
+    for user, answer, (listener, found) in zip(users, answers, asked, strict=True):
+        assert answer.exit_code == 0, answer.output
+        assert "recommender version 1" in answer.output
+        assert bool(listener.history) == (user == KNOWN)
+        tracks = [item.track_id for item in found]
+        assert len(tracks) == len(set(tracks)) == 5
+        assert not set(tracks) & set(listener.history)
+        assert all((item.title or item.track_id) in answer.output for item in found)
 
 
 @pytest.mark.parametrize("task", ["next", "discover"])

@@ -20,7 +20,7 @@ from orchestration.plan import pending_spans
 pytestmark = [pytest.mark.spark, pytest.mark.slow, pytest.mark.timeout(1800)]
 
 NEXT = DAY + timedelta(1)
-LONG = ("before_the_ledger", "between_the_ledger_and_silver")
+LONG = ("before_the_ledger", "between_the_ledger_and_silver", "between_files_and_commit_of_a_merge")
 """Moments that `make chaos` tries; a minute and a half each."""
 
 TABLES = (

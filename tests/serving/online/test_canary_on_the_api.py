@@ -15,7 +15,7 @@ from serving.journal import FILE as JOURNAL
 from serving.publish import Publisher
 from serving.traffic import read_traffic
 
-REQUESTS = 1200
+REQUESTS = 900
 
 
 @pytest.fixture
