@@ -77,7 +77,7 @@ class Broker:
         self.address = f"127.0.0.1:{self.port}"
         self._properties = self._folder / "server.properties"
         self._properties.write_text(self._settings(free_port()))
-        self._run("kafka.tools.StorageTool", "format", "-t", _cluster_id(), "-c", str(self._properties))
+        self._run("kafka.tools.StorageTool", "format", f"--cluster-id={_cluster_id()}", "-c", str(self._properties))
 
     def _settings(self, controller: int) -> str:
         return "\n".join(
