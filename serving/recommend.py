@@ -233,11 +233,11 @@ class ReasonWriter:
             place.propensity,
         )
 
-    def _explanations(self, tracks: Sequence[str], told: Told | None) -> list[Explanation | None]:
+    def _explanations(self, tracks: Sequence[str], told: Told | None) -> Sequence[Explanation | None]:
         if told is None:
             return [None] * len(tracks)
         plays = told.plays[:, : len(self._history)]
-        return [*explanations(tracks, self._history, plays, told.rest, told.groups, self._info, self._played, LEAST)]
+        return explanations(tracks, self._history, plays, told.rest, told.groups, self._info, self._played, LEAST)
 
     def _shares(self, contributions: np.ndarray) -> list[dict[str, float]]:
         """Of each track: played track -> its part (0 to 1) of all that raised the score; repeated plays count

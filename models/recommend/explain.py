@@ -74,18 +74,17 @@ class Explanation:
         rest: np.ndarray,
         groups: Sequence[str],
         info: TrackInfo | None = None,
-        played: Played | None = None,
         least: float = 0.0,
     ) -> Explanation:
         """From the parts of the plays (float [L, P], beside ``history``, by the first P groups) and what no play is
         named for (float [G]).
 
-        Plays of one track count together; the score is the sum. ``played``: of ``history`` and ``info``, for whoever
-        explains several tracks. ``least``: plays that give (or take) less than this share of what all plays do are told
-        as one, as what else there is. Raises ValueError where lengths differ or a part is not finite.
+        Plays of one track count together; the score is the sum. ``least``: plays that give (or take) less than this
+        share of what all plays do are told as one, as what else there is. Raises ValueError where lengths differ or a
+        part is not finite.
         """
         plays, rest = np.asarray(plays)[None], np.asarray(rest)[None]
-        return explanations([track_id], history, plays, rest, groups, info, played, least)[0]
+        return explanations([track_id], history, plays, rest, groups, info, least=least)[0]
 
     @classmethod
     def linear(
@@ -192,8 +191,10 @@ def explanations(
     played: Played | None = None,
     least: float = 0.0,
 ) -> list[Explanation]:
-    """One request's answer: plays [C, L, P] and rest [C, G] of the C ``tracks``, as of the signature ``reasons``; all
-    else as of :meth:`Explanation.of`."""
+    """One request's answer: plays [C, L, P] and rest [C, G] of the C ``tracks``, as of the signature ``reasons``.
+
+    ``played``: of ``history`` and ``info``, for whoever has it already; all else as of :meth:`Explanation.of`.
+    """
     plays, rest = np.asarray(plays, np.float64), np.asarray(rest, np.float64)
     n, length = len(tracks), len(history)
     if plays.shape[:2] != (n, length) or plays.shape[2] > len(groups) or rest.shape != (n, len(groups)):

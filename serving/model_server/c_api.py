@@ -32,6 +32,12 @@ class _Buffer(ctypes.Structure):
 
     _fields_ = [("data", c_void_p), ("length", c_size_t), ("deallocator", c_void_p)]
 
+    @classmethod
+    def of(cls, content: bytes) -> _Buffer:
+        buffer = cls(ctypes.cast(c_char_p(content), c_void_p), len(content), None)
+        buffer.content = content  # it points there, so it lives as long
+        return buffer
+
 
 _SIGNATURES = {
     "TF_NewStatus": (c_void_p, []),
@@ -189,8 +195,7 @@ class Session:
             with _Status() as status:
                 for place, content in enumerate(inputs):
                     values[place] = tensor = lib.TF_AllocateTensor(_FLOAT, None, 0, 4)
-                    buffer = _Buffer(ctypes.cast(c_char_p(content), c_void_p), len(content), None)
-                    lib.TF_TensorFromProto(byref(buffer), tensor, status.pointer)
+                    lib.TF_TensorFromProto(byref(_Buffer.of(content)), tensor, status.pointer)
                     status.check()
                 lib.TF_SessionRun(
                     self._session, options, feeds, values, len(feeds), fetches, results, len(fetches),
@@ -209,10 +214,7 @@ def _in_this_thread() -> _Buffer:
     """The `RunOptions` that say so."""
     from tensorflow.core.protobuf import config_pb2
 
-    content = config_pb2.RunOptions(inter_op_thread_pool=-1).SerializeToString()
-    buffer = _Buffer(ctypes.cast(c_char_p(content), c_void_p), len(content), None)
-    buffer.content = content  # it points there
-    return buffer
+    return _Buffer.of(config_pb2.RunOptions(inter_op_thread_pool=-1).SerializeToString())
 
 
 def _value(lib: ctypes.CDLL, tensor: int) -> Value:
