@@ -55,7 +55,10 @@ def parser() -> argparse.ArgumentParser:
         "--enable_batching", type=_boolean, nargs="?", const=True, default=False, help="run requests together"
     )
     flags.add_argument("--batching_parameters_file", type=Path, help="BatchingParameters in text format")
-    flags.add_argument("--grpc_workers", type=int, default=8, help="gRPC requests answered at once")
+    flags.add_argument("--grpc_workers", type=int, default=8, help="gRPC requests taken at once")
+    flags.add_argument(
+        "--requests_at_once", type=int, default=0, help="of those, the ones whose graphs run at a time; 0: one a core"
+    )
     flags.add_argument(
         "--mount",
         type=_mount,
@@ -104,7 +107,7 @@ def _run(options: argparse.Namespace, stop: threading.Event) -> int:
     parameters = parameters_of(options.enable_batching, options.batching_parameters_file)
     config = session_config(options.tensorflow_intra_op_parallelism, options.tensorflow_inter_op_parallelism)
     start_threads(config)
-    crowd = Crowd() if options.tensorflow_inter_op_parallelism >= 0 else None
+    crowd = Crowd(options.requests_at_once or os.cpu_count() or 1, options.tensorflow_inter_op_parallelism >= 0)
     batcher = Batcher(parameters) if parameters else None
     manager = ModelManager(
         options.file_system_poll_wait_seconds,

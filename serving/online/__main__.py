@@ -9,6 +9,11 @@ import sys
 from lakehouse.settings import Settings, get_settings
 
 
+KEEP_ALIVE_S = 75
+"""How long an idle connection stays open: longer than a load balancer in front keeps its own (often 60 s), or a request
+would now and then meet one that is just being closed."""
+
+
 def run(settings: Settings, model_server: str | None, host: str, port: int) -> None:
     """Answer on ``host:port`` until SIGINT or SIGTERM; requests that are under way are answered first."""
     # The protocol's classes bring TensorFlow, which needs no Keras here: the start takes half the time.
@@ -19,7 +24,10 @@ def run(settings: Settings, model_server: str | None, host: str, port: int) -> N
 
     logging.basicConfig(level=logging.WARNING, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
     app = create_app(settings, model_server)
-    uvicorn.run(app, host=host, port=port, log_level="warning", access_log=False, timeout_graceful_shutdown=10)
+    uvicorn.run(
+        app, host=host, port=port, log_level="warning", access_log=False,
+        timeout_graceful_shutdown=10, timeout_keep_alive=KEEP_ALIVE_S,
+    )  # fmt: skip
 
 
 def main(arguments: list[str] | None = None) -> None:
