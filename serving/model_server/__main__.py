@@ -52,6 +52,14 @@ def parser() -> argparse.ArgumentParser:
         help="operations of a request run at once while requests come one at a time; 0: one a core; below 0: one",
     )
     flags.add_argument(
+        "--optimize_graphs",
+        type=_boolean,
+        nargs="?",
+        const=True,
+        default=False,
+        help="let TensorFlow rewrite graphs when a version is loaded: twice the work, for answers no sooner here",
+    )
+    flags.add_argument(
         "--enable_batching", type=_boolean, nargs="?", const=True, default=False, help="run requests together"
     )
     flags.add_argument("--batching_parameters_file", type=Path, help="BatchingParameters in text format")
@@ -105,7 +113,9 @@ def _run(options: argparse.Namespace, stop: threading.Event) -> int:
     from serving.model_server.servable import session_config
 
     parameters = parameters_of(options.enable_batching, options.batching_parameters_file)
-    config = session_config(options.tensorflow_intra_op_parallelism, options.tensorflow_inter_op_parallelism)
+    config = session_config(
+        options.tensorflow_intra_op_parallelism, options.tensorflow_inter_op_parallelism, options.optimize_graphs
+    )
     start_threads(config)
     crowd = Crowd(options.requests_at_once or os.cpu_count() or 1, options.tensorflow_inter_op_parallelism >= 0)
     batcher = Batcher(parameters) if parameters else None

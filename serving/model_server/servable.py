@@ -17,14 +17,14 @@ Run = Callable[[Sequence[bytes]], list[Value]]
 """Serialised `TensorProto`s of the feeds -> the values fetched."""
 
 
-def session_config(intra_op: int, inter_op: int) -> bytes:
+def session_config(intra_op: int, inter_op: int, optimize: bool = True) -> bytes:
     """A serialised `ConfigProto`. Threads for operations of a request that run at once: `inter_op`, one a core for 0,
-    none but that of the request itself below 0."""
+    none but that of the request itself below 0. optimize: whether TensorFlow rewrites graphs when they first run."""
     from tensorflow.core.protobuf import config_pb2
 
-    return config_pb2.ConfigProto(
-        intra_op_parallelism_threads=intra_op, inter_op_parallelism_threads=inter_op
-    ).SerializeToString()
+    config = config_pb2.ConfigProto(intra_op_parallelism_threads=intra_op, inter_op_parallelism_threads=inter_op)
+    config.graph_options.rewrite_options.disable_meta_optimizer = not optimize
+    return config.SerializeToString()
 
 
 @dataclass(frozen=True)
