@@ -145,7 +145,7 @@ def strongest(tables: FollowerTables, n: int) -> FollowerTables:
 def copied(scorer: SequenceScorer) -> SequenceScorer:
     """The same model with variables of its own; the counted tables are shared."""
     network = Network(scorer.network.config, scorer.network.clock)
-    for mine, learned in zip(network.variables, scorer.network.variables, strict=True):
+    for mine, learned in zip(network.trainable_variables, scorer.network.trainable_variables, strict=True):
         mine.assign(learned)
     arrays = (part.numpy() for part in (scorer.rows, scorer.bias, scorer.artists, scorer.albums))
     return SequenceScorer(network, *arrays, scorer.tables)

@@ -13,16 +13,12 @@ import tensorflow as tf
 from models.recommend.sequence.config import GRU4RecConfig, TransformerConfig
 from models.recommend.sequence.layers import AGE_BUCKETS, Dense, Norm, age_buckets, ages, dropped
 
+CLOSED = 1e4  # far beyond where the sigmoid of a 32-bit number is 1
 UNROLLED = 8  # steps of an answer that are one round of the loop: a round costs more than its step
 
 
 class Recurrence(tf.Module):
-    """Gated recurrent units (Cho et al. 2014), as in GRU4Rec; the state is forgotten where a session begins.
-
-    fused: answer by TensorFlow's ``GRUBlockCell``, one operation a step; it has no gradient and LiteRT has none of it.
-    """
-
-    fused = False
+    """Gated recurrent units (Cho et al. 2014), as in GRU4Rec; the state is forgotten where a session begins."""
 
     def __init__(self, config: GRU4RecConfig, generator: np.random.Generator):
         super().__init__(name="gru")
@@ -31,7 +27,13 @@ class Recurrence(tf.Module):
         self.gates = [Dense(generator, dim, 2 * dim, f"gru_gates_{i}") for i in range(config.layers)]
         self.candidate = [Dense(generator, dim, dim, f"gru_candidate_{i}") for i in range(config.layers)]
         self.norm = Norm(dim, "gru_norm")
+        self.fused: list[dict[str, tf.Variable]] = []
         self._dropout, self._dim = config.dropout, dim
+
+    def fuse(self) -> None:
+        """Answer from now on by TensorFlow's ``GRUBlockCell``, one operation a step, with the weights as they are now;
+        it has no gradient and LiteRT has none of it."""
+        self.fused = [self._fused(layer) for layer in range(len(self.inputs))]
 
     def __call__(self, x: tf.Tensor, known: tf.Tensor, sessions: tf.Tensor | None, training: bool) -> tf.Tensor:
         """float32 [B, T, D] of inputs of that shape; known: bool [B, T]; sessions: int32 [B, T], None to look back
@@ -43,16 +45,16 @@ class Recurrence(tf.Module):
             hold = tf.cast(before == sessions, tf.float32)[:, :, None]
         inputs = x
         for layer in range(len(self.inputs)):
-            states = self._run(layer, dropped(x, self._dropout, training), keep, hold, training)
+            run = self._run_fused if self.fused and not training and x.shape[1] else self._run
+            states = run(layer, dropped(x, self._dropout, training), keep, hold, training)
             x = states if layer == 0 else x + states
         return self.norm(x + inputs)
 
     def _run(self, layer: int, x: tf.Tensor, keep: tf.Tensor, hold: tf.Tensor | None, training: bool) -> tf.Tensor:
-        """A loop over blocks of steps; of fused ones, whose number is known beforehand, there is one block alone."""
+        """A loop over blocks of steps."""
         batch, length, dim = tf.shape(x)[0], tf.shape(x)[1], self._dim
-        fused = self.fused and not training
-        unrolled = 1 if training else (fused and x.shape[1]) or UNROLLED
-        inputs, cell = (self._fused if fused else self._cell)(layer, x)
+        unrolled = 1 if training else UNROLLED
+        inputs, cell = self._cell(layer, x)
         parts = [inputs, keep] if hold is None else [inputs, keep, hold]
 
         def steps(states, now):
@@ -63,10 +65,18 @@ class Recurrence(tf.Module):
             return tf.stack(out[1:])
 
         blocks, first = [_in_blocks(part, unrolled) for part in parts], tf.zeros([unrolled, batch, dim])
-        if fused and unrolled == x.shape[1]:
-            return tf.transpose(steps(first, [block[0] for block in blocks]), [1, 0, 2])
         states = tf.scan(steps, blocks, initializer=first)
         return tf.transpose(tf.reshape(states, [-1, batch, dim])[:length], [1, 0, 2])
+
+    def _run_fused(self, layer: int, x: tf.Tensor, keep: tf.Tensor, hold: tf.Tensor | None, _) -> tf.Tensor:
+        """All steps one after another: their number is known beforehand. That there is no play is an input more."""
+        inputs = tf.unstack(tf.concat([x, 1.0 - keep], 2), axis=1)
+        holds = [None] * len(inputs) if hold is None else tf.unstack(hold, axis=1)
+        out = [tf.zeros_like(x[:, 0])]
+        for now, held in zip(inputs, holds, strict=True):
+            state = out[-1] if held is None else out[-1] * held
+            out.append(tf.raw_ops.GRUBlockCell(x=now, h_prev=state, **self.fused[layer]).h)
+        return tf.stack(out[1:], 1)
 
     def _cell(self, layer: int, x: tf.Tensor) -> tuple[tf.Tensor, Callable]:
         """What a layer makes of all inputs beforehand, float32 [B, T, 3 D], and of one of them and the state before."""
@@ -80,19 +90,21 @@ class Recurrence(tf.Module):
 
         return self.inputs[layer](x) + tf.concat([gates.bias, candidate.bias], 0), cell
 
-    def _fused(self, layer: int, x: tf.Tensor) -> tuple[tf.Tensor, Callable]:
-        """As :meth:`_cell`. The operation knows the reset gate first, and the update gate as what is kept."""
+    def _fused(self, layer: int) -> dict[str, tf.Variable]:
+        """The weights of ``GRUBlockCell``, which knows the reset gate first, and the update gate as what is kept: all
+        is, where the last input says that there is no play."""
         gates, candidate, inputs = self.gates[layer], self.candidate[layer], self.inputs[layer]
-        update, reset, new = tf.split(inputs.kernel, 3, 1)
-        of_update, of_reset = tf.split(gates.kernel, 2, 1)
-        by_update, by_reset = tf.split(gates.bias + inputs.bias[: 2 * self._dim], 2)
+        update, reset, new = np.split(inputs.kernel.numpy(), 3, 1)
+        of_update, of_reset = np.split(gates.kernel.numpy(), 2, 1)
+        by_update, by_reset = np.split(gates.bias.numpy() + inputs.bias.numpy()[: 2 * self._dim], 2)
+        nothing = np.zeros([1, self._dim], np.float32)
         weights = {
-            "w_ru": tf.concat([tf.concat([reset, -update], 1), tf.concat([of_reset, -of_update], 1)], 0),
-            "b_ru": tf.concat([by_reset, -by_update], 0),
-            "w_c": tf.concat([new, candidate.kernel], 0),
-            "b_c": candidate.bias + inputs.bias[2 * self._dim :],
+            "w_ru": np.block([[reset, -update], [nothing, nothing + CLOSED], [of_reset, -of_update]]),
+            "b_ru": np.concatenate([by_reset, -by_update]),
+            "w_c": np.concatenate([new, nothing, candidate.kernel.numpy()]),
+            "b_c": candidate.bias.numpy() + inputs.bias.numpy()[2 * self._dim :],
         }
-        return x, lambda into, state: tf.raw_ops.GRUBlockCell(x=into, h_prev=state, **weights).h
+        return {k: tf.Variable(v, trainable=False, name=f"gru_{k}_{layer}") for k, v in weights.items()}
 
 
 def _in_blocks(x: tf.Tensor, n: int) -> tf.Tensor:

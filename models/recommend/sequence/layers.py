@@ -16,8 +16,10 @@ class Dense(tf.Module):
         self.bias = tf.Variable(np.zeros(outputs, np.float32), name=f"{name}_bias")
 
     def __call__(self, x: tf.Tensor) -> tf.Tensor:
+        if x.shape.rank == 2:
+            return x @ self.kernel + self.bias
         flat = tf.reshape(x, [-1, self.kernel.shape[0]]) @ self.kernel + self.bias
-        return tf.reshape(flat, tf.concat([tf.shape(x)[:-1], [self.kernel.shape[1]]], 0))
+        return tf.reshape(flat, like(x, self.kernel.shape[1]))
 
 
 class Norm(tf.Module):
@@ -32,6 +34,15 @@ class Norm(tf.Module):
         mean = tf.reduce_mean(x, -1, keepdims=True)
         x -= mean
         return x * tf.math.rsqrt(tf.reduce_mean(x * x, -1, keepdims=True) + 1e-6) * self.gain + self.bias
+
+
+def like(x: tf.Tensor, *last: int) -> list | tf.Tensor:
+    """For ``tf.reshape``: the axes of ``x`` with others in place of its last. Where at most one of them is not known
+    beforehand no operation is needed to say so."""
+    axes = x.shape[:-1].as_list()
+    if axes.count(None) <= 1:
+        return [-1 if n is None else n for n in axes] + list(last)
+    return tf.concat([tf.shape(x)[:-1], last], 0)
 
 
 def dropped(x: tf.Tensor, rate: float, training: bool) -> tf.Tensor:

@@ -68,7 +68,7 @@ class SequenceRecommender(CatalogueRecommender):
         network = Network(config, clock=config.clock and data.times is not None)
         if start is not None:
             for mine, learned in zip((items, network), start._learned, strict=True):
-                for variable, value in zip(mine.variables, learned.variables, strict=True):
+                for variable, value in zip(mine.trainable_variables, learned.trainable_variables, strict=True):
                     variable.assign(value)
         negatives = NegativeSampler(data.plays, config.negatives, config.negative_power)
         held_out = FollowerTables.count(data, config, held_out=True) if config.successors else None

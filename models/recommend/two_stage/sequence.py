@@ -25,7 +25,7 @@ class SequenceSource(tf.Module):
     def __init__(self, model: GRU4Rec):
         super().__init__(name="gru4rec")
         self.model, self.scorer, self.length = model, model.scorer, model.config.history
-        self.scorer.network.encoder.fused = True
+        self.scorer.network.encoder.fuse()
 
     @classmethod
     def fit(cls, data: ListeningData, config: GRU4RecConfig, progress: Progress | None = None) -> SequenceSource:
