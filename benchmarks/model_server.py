@@ -2,7 +2,8 @@
 
 `python -m benchmarks.model_server [--rate N] [--loading MODEL_FOLDER]`: one client after another, then open-loop
 arrivals at N requests/s; latency is counted from the moment a request was due. With `--loading` the server loads
-another model (`<folder>/<version>/`) while it answers: what a reload does to the requests meanwhile.
+another model (`<folder>/<version>/`) while it answers: what a reload does to the requests meanwhile; and that model is
+loaded in process, with TensorFlow rewriting its graphs and without: the work of loading, and of answers then.
 """
 
 from __future__ import annotations
@@ -19,7 +20,7 @@ import numpy as np
 from benchmarks.report import Row, write_section
 
 HISTORY, TOP, TRACKS = 50, 10, 2000
-WARM = 200
+WARM, ROUNDS = 200, 20
 
 
 def export_tiny(folder: Path) -> Path:
@@ -98,7 +99,29 @@ def measure(rate: float, seconds: float, count: int, loading: Path | None = None
     rows += [Row(f"Predict over gRPC, {rate:g}/s open loop, p{p}", "ms", _at(open_loop, p)) for p in (50, 95, 99)]
     if loading is not None:
         rows += [Row(f"the same while a version is loaded, p{p}", "ms", _at(meanwhile, p)) for p in (50, 95, 99)]
+        plain, rewritten = (_loaded(loading, optimize) for optimize in (False, True))
+        rows.append(Row("Loading that version, processor time", "s", plain[0], "graphs rewritten", rewritten[0]))
+        rows.append(Row("A warm-up request then, processor time", "ms", plain[1], "graphs rewritten", rewritten[1]))
     return rows
+
+
+def _loaded(model: Path, optimize: bool) -> tuple[float, float]:
+    """Of the latest version of a model: seconds of processor time to load it with its warm-up, ms of a warm-up request
+    afterwards, the best of some rounds."""
+    from serving.model_server.servable import Servable, session_config
+    from serving.model_server.warmup import replay_warmup
+
+    folder = max((each for each in model.iterdir() if each.name.isdecimal()), key=lambda each: int(each.name))
+    began = time.process_time()
+    servable = Servable(folder, session_config(1, -1, optimize))
+    requests = replay_warmup(servable, 1)
+    took, rounds = time.process_time() - began, []
+    for _ in range(ROUNDS):
+        began = time.process_time()
+        replay_warmup(servable, 1)
+        rounds.append(1000 * (time.process_time() - began) / max(1, requests))
+    servable.close()
+    return took, min(rounds)
 
 
 def _at(values: list[float], percentile: float) -> float:
