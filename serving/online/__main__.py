@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 import argparse
+import gc
 import logging
 import sys
 
 from lakehouse.settings import Settings, get_settings
 
-
 KEEP_ALIVE_S = 75
 """How long an idle connection stays open: longer than a load balancer in front keeps its own (often 60 s), or a request
 would now and then meet one that is just being closed."""
+
+YOUNG = 20_000
+"""New objects that make Python look for cycles among them. A request makes some thousands, nearly all of which are gone
+when it ends."""
 
 
 def run(settings: Settings, model_server: str | None, host: str, port: int) -> None:
@@ -22,6 +26,7 @@ def run(settings: Settings, model_server: str | None, host: str, port: int) -> N
 
     from serving.api import create_app
 
+    gc.set_threshold(YOUNG)
     logging.basicConfig(level=logging.WARNING, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
     app = create_app(settings, model_server)
     uvicorn.run(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import math
 import time
 import uuid
 from collections.abc import Hashable, Mapping
@@ -10,6 +11,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import grpc
+from msgspec import Struct
 
 from lakehouse.settings import Settings
 from models.recommend.diversify import Diversity
@@ -35,6 +37,17 @@ POPULAR = "popular"
 _POOL = 2  # ranked tracks for each place of a list that is re-ranked
 
 
+class Listed(Struct, gc=False):
+    """A list as it is sent, and kept for whoever asks the same again. version: None of popular tracks; score: of its
+    first track, None without one; chance: of the whole list."""
+
+    version: int | None
+    label: str
+    items: tuple[Item, ...]
+    score: float | None
+    chance: float
+
+
 @dataclass(frozen=True)
 class Answer:
     """The reply, and the chance of its whole list, which the log needs."""
@@ -54,9 +67,7 @@ class OnlinePath:
         self.catalogue = Catalogue()
         self._in_flight = 0
         # A list that is drawn is another one each time.
-        self._recent: Recent[tuple[Ranking, list[Item]]] = Recent(
-            0 if settings.api_explore else settings.api_cache_seconds
-        )
+        self._recent: Recent[Listed] = Recent(0 if settings.api_explore else settings.api_cache_seconds)
 
     async def answer(self, ask: Ask, request_id: str | None = None) -> Answer:
         """Never raises for anything that is down: the answer says so in ``degraded``."""
@@ -67,43 +78,40 @@ class OnlinePath:
         seconds = {"features": time.perf_counter() - start}
         history = (known.history if ask.history is None else ask.history)[-HISTORY:]
         left_out = ask.exclude if ask.repeats else [*ask.exclude, *dict.fromkeys(history)]
-        degraded, ranking, items = _missing(known, ask), None, []
+        degraded, listed = _missing(known, ask), None
         if degraded is None:
             try:
                 key = self._key(ask, label, history, left_out)
-                ranking, items = self._recent.get(key) or (None, [])
-                if ranking is None:
+                listed = self._recent.get(key)
+                if listed is None:
                     ranking = await self._by_model(ask, request_id, label, known, history, left_out)
-                    items = self._items(ask, ranking, history, seconds)
-                    self._recent.put(self._key(ask, label, history, left_out), (ranking, items))
+                    listed = self._listed(ask, ranking, history, seconds)
+                    self._recent.put(self._key(ask, label, history, left_out), listed)
                 else:
                     self._metrics.cached.inc()
             except ModelServerError as error:
-                ranking, degraded = None, Degraded(cause_of(error), str(error))
+                degraded = Degraded(cause_of(error), str(error))
             except Exception as error:  # an answer that nobody can read is as good as none
                 LOGGER.exception("request %s: the model's answer could not be used", request_id)
-                ranking, degraded = None, Degraded("model_error", f"{type(error).__name__}: {error}")
-        if ranking is None:
+                degraded = Degraded("model_error", f"{type(error).__name__}: {error}")
+        if listed is None:
             began = time.perf_counter()
             ranking = self._popular(ask, label, history, left_out)
             ranking.seconds["rank"] = time.perf_counter() - began
-            items = self._items(ask, ranking, history, seconds)
+            listed = self._listed(ask, ranking, history, seconds)
         seconds["total"] = time.perf_counter() - start
-        self._count(seconds, ranking, degraded)
+        self._count(seconds, listed, degraded)
         reply = Reply(
             request_id=request_id,
             user_id=ask.user_id,
-            model=POPULAR if ranking.version is None else self._settings.model_name,
-            version=ranking.version,
-            label=ranking.label,
+            model=POPULAR if listed.version is None else self._settings.model_name,
+            version=listed.version,
+            label=listed.label,
             degraded=degraded,
-            items=items,
+            items=listed.items,
             timings_ms=Timings(**{name: round(value * 1000, 3) for name, value in seconds.items()}),
         )
-        chance = 1.0
-        for place in ranking.places:
-            chance *= place.given
-        return Answer(reply, chance, ask.context)
+        return Answer(reply, listed.chance, ask.context)
 
     def _key(self, ask: Ask, label: str, history: list[str], left_out: list[str]) -> Hashable:
         """All that the model's answer depends on."""
@@ -145,24 +153,25 @@ class OnlinePath:
         shares, told = untold(places, len(history))
         return Ranking(None, label, places, shares, told)
 
-    def _items(self, ask: Ask, ranking: Ranking, history: list[str], seconds: dict[str, float]) -> list[Item]:
-        """Names and reasons in words; what they and the ranking took is added to ``seconds``."""
+    def _listed(self, ask: Ask, ranking: Ranking, history: list[str], seconds: dict[str, float]) -> Listed:
+        """With names and reasons in words; what they and the ranking took is added to ``seconds``."""
         began = time.perf_counter()
         listening = Listening(history, None, context=ask.context)
         writer = ReasonWriter(listening, self.catalogue.info, self.catalogue.popular)
         found = writer.recommendations(ranking.places, ranking.shares, ranking.told)
-        items = [item_of(one, ask.explain) for one in found]
+        items = tuple(item_of(one, ask.explain) for one in found)
         seconds.update(ranking.seconds)
         seconds["reasons"] = seconds.get("reasons", 0.0) + time.perf_counter() - began
-        return items
+        score = ranking.places[0].score if ranking.places else None
+        return Listed(ranking.version, ranking.label, items, score, math.prod(place.given for place in ranking.places))
 
-    def _count(self, seconds: dict[str, float], ranking: Ranking, degraded: Degraded | None) -> None:
+    def _count(self, seconds: dict[str, float], listed: Listed, degraded: Degraded | None) -> None:
         for stage, value in seconds.items():
             self._metrics.stages.labels(stage).observe(value)
         if degraded is not None:
             self._metrics.degraded.labels(degraded.cause).inc()
-        elif ranking.places:
-            self._metrics.scores.labels(ranking.label).observe(ranking.places[0].score)
+        elif listed.score is not None:
+            self._metrics.scores.labels(listed.label).observe(listed.score)
 
 
 def _missing(known: Known, ask: Ask) -> Degraded | None:
