@@ -117,7 +117,8 @@ def _run(options: argparse.Namespace, stop: threading.Event) -> int:
         options.tensorflow_intra_op_parallelism, options.tensorflow_inter_op_parallelism, options.optimize_graphs
     )
     start_threads(config)
-    crowd = Crowd(options.requests_at_once or os.cpu_count() or 1, options.tensorflow_inter_op_parallelism >= 0)
+    at_once = options.requests_at_once if options.requests_at_once > 0 else os.cpu_count() or 1
+    crowd = Crowd(at_once, options.tensorflow_inter_op_parallelism >= 0)
     batcher = Batcher(parameters) if parameters else None
     manager = ModelManager(
         options.file_system_poll_wait_seconds,
