@@ -161,13 +161,14 @@ class ModelClient:
             raise ModelServerError(self.address, code, f"{self.address}: {response.status.error_message}")
 
     def wait_available(
-        self, name: str, version: int, timeout: float = 120.0, *, failed_before: bool = False, settle_s: float = 5.0
+        self, name: str, version: int, timeout: float = 120.0, *, failed_before: bool = False, settle_s: float = 30.0
     ) -> None:
         """Wait until a version is AVAILABLE.
 
         Raises `ModelFailed` when the server gives up on it, `ServerUnreachable` when time runs out. With
         `failed_before` (the version had ended before it was asked for again) an END counts only after another
-        state was seen, or after `settle_s` seconds: the server notices a configuration at its next poll.
+        state was seen, or after `settle_s` seconds: the server notices a configuration at its next poll, and its loader
+        gives way to requests, which may take seconds while they fill all cores.
         """
         started, fresh = time.monotonic(), not failed_before
         last = "not known to the server"
