@@ -109,9 +109,10 @@ def _loaded(model: Path, optimize: bool) -> tuple[float, float]:
     """Of the latest version of a model: seconds of processor time to load it with its warm-up, ms of a warm-up request
     afterwards, the best of some rounds."""
     from serving.model_server.servable import Servable, session_config
+    from serving.model_server.storage import version_folders
     from serving.model_server.warmup import replay_warmup
 
-    folder = max((each for each in model.iterdir() if each.name.isdecimal()), key=lambda each: int(each.name))
+    _, folder = max(version_folders(model).items())
     began = time.process_time()
     servable = Servable(folder, session_config(1, -1, optimize))
     requests = replay_warmup(servable, 1)

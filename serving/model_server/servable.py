@@ -17,7 +17,7 @@ Run = Callable[[Sequence[bytes]], list[Value]]
 """Serialised `TensorProto`s of the feeds -> the values fetched."""
 
 
-def session_config(intra_op: int, inter_op: int, optimize: bool = True) -> bytes:
+def session_config(intra_op: int, inter_op: int, optimize: bool = False) -> bytes:
     """A serialised `ConfigProto`. Threads for operations of a request that run at once: `inter_op`, one a core for 0,
     none but that of the request itself below 0. optimize: whether TensorFlow rewrites graphs when they first run."""
     from tensorflow.core.protobuf import config_pb2

@@ -10,7 +10,7 @@ from __future__ import annotations
 import numpy as np
 import tensorflow as tf
 
-from models.recommend.sequence.layers import AGE_BUCKETS, Dense, age_buckets, steps
+from models.recommend.sequence.layers import AGE_BUCKETS, Dense, age_buckets, like, steps
 
 RELATIONS = (
     "same track",  # s is the track of t
@@ -59,8 +59,8 @@ class CopyHeads(tf.Module):
         query = tf.reshape(self.query(asked), [shape[0], tf.shape(asked)[1], self.heads, -1])
         content = tf.einsum("bqhd,bshd->bhqs", query, key)
         by_age = tf.transpose(tf.gather(self.by_age, grid.buckets), [2, 0, 1])[None]
-        related = tf.reshape(tf.reshape(grid.relations, [-1, len(RELATIONS)]) @ self.related,
-                             tf.concat([tf.shape(grid.relations)[:3], [self.heads]], 0))  # fmt: skip
+        related = tf.reshape(grid.relations, [-1, len(RELATIONS)]) @ self.related
+        related = tf.reshape(related, like(grid.relations, self.heads))
         logits = content + by_age + tf.transpose(related, [0, 3, 1, 2])
         share = tf.nn.softmax(tf.where(grid.allowed[:, None], logits, -1e9))
         return share * tf.cast(grid.allowed, tf.float32)[:, None]

@@ -33,7 +33,7 @@ class Recurrence(tf.Module):
     def fuse(self) -> None:
         """Answer from now on by TensorFlow's ``GRUBlockCell``, one operation a step, with the weights as they are now;
         it has no gradient and LiteRT has none of it."""
-        self.fused = [self._fused(layer) for layer in range(len(self.inputs))]
+        self.fused = [self._weights_of_block(layer) for layer in range(len(self.inputs))]
 
     def __call__(self, x: tf.Tensor, known: tf.Tensor, sessions: tf.Tensor | None, training: bool) -> tf.Tensor:
         """float32 [B, T, D] of inputs of that shape; known: bool [B, T]; sessions: int32 [B, T], None to look back
@@ -43,10 +43,12 @@ class Recurrence(tf.Module):
         if sessions is not None:
             before = tf.pad(sessions[:, :-1], [[0, 0], [1, 0]], constant_values=-1)
             hold = tf.cast(before == sessions, tf.float32)[:, :, None]
-        inputs = x
+        inputs, fused = x, self.fused and not training and x.shape[1]
         for layer in range(len(self.inputs)):
-            run = self._run_fused if self.fused and not training and x.shape[1] else self._run
-            states = run(layer, dropped(x, self._dropout, training), keep, hold, training)
+            if fused:
+                states = self._run_fused(layer, x, keep, hold)
+            else:
+                states = self._run(layer, dropped(x, self._dropout, training), keep, hold, training)
             x = states if layer == 0 else x + states
         return self.norm(x + inputs)
 
@@ -68,7 +70,7 @@ class Recurrence(tf.Module):
         states = tf.scan(steps, blocks, initializer=first)
         return tf.transpose(tf.reshape(states, [-1, batch, dim])[:length], [1, 0, 2])
 
-    def _run_fused(self, layer: int, x: tf.Tensor, keep: tf.Tensor, hold: tf.Tensor | None, _) -> tf.Tensor:
+    def _run_fused(self, layer: int, x: tf.Tensor, keep: tf.Tensor, hold: tf.Tensor | None) -> tf.Tensor:
         """All steps one after another: their number is known beforehand. That there is no play is an input more."""
         inputs = tf.unstack(tf.concat([x, 1.0 - keep], 2), axis=1)
         holds = [None] * len(inputs) if hold is None else tf.unstack(hold, axis=1)
@@ -90,7 +92,7 @@ class Recurrence(tf.Module):
 
         return self.inputs[layer](x) + tf.concat([gates.bias, candidate.bias], 0), cell
 
-    def _fused(self, layer: int) -> dict[str, tf.Variable]:
+    def _weights_of_block(self, layer: int) -> dict[str, tf.Variable]:
         """The weights of ``GRUBlockCell``, which knows the reset gate first, and the update gate as what is kept: all
         is, where the last input says that there is no play."""
         gates, candidate, inputs = self.gates[layer], self.candidate[layer], self.inputs[layer]

@@ -17,6 +17,7 @@ from models.context import FIELDS
 from models.context.wire import MOMENT
 from models.data import Catalogue
 from models.recommend.integrated_gradients import quadrature
+from models.recommend.sequence.layers import like
 from models.recommend.two_stage.context_features import ContextFeatures
 from models.recommend.two_stage.groundwork import Part
 from models.recommend.two_stage.rankers import Parts, TreeRanker, field_of
@@ -66,8 +67,7 @@ class Ramps(tf.Module):
 
     def by_feature(self, pieces: tf.Tensor) -> tf.Tensor:
         """float32 [..., F]: the sums of values by piece, float32 [..., bins * F]."""
-        shape = tf.concat([tf.shape(pieces)[:-1], [self.bins, self.n_features]], 0)
-        return tf.reduce_sum(tf.reshape(pieces, shape), -2)
+        return tf.reduce_sum(tf.reshape(pieces, like(pieces, self.bins, self.n_features)), -2)
 
 
 class RowNetwork(tf.Module):
